@@ -126,7 +126,8 @@ class Boxes:
         if self.xyxy.shape != (count, 4) or (self.scores is not None and self.scores.shape != (count,)):
             scores = None if self.scores is None else self.scores.shape
             raise InvalidData(
-                f"boxes: {count} labels need xyxy ({count}, 4) and scores ({count},), got {self.xyxy.shape} and {scores}",
+                f"boxes: {count} labels need xyxy ({count}, 4) and scores ({count},), "
+                f"got {self.xyxy.shape} and {scores}",
                 remedy="this is a bug in a detector adapter; please report it",
             )
 
