@@ -1,0 +1,215 @@
+"""The configuration tree: one Pydantic class per stage, shared by YAML files, the CLI and the Dagster launchpad.
+
+`config_files.py` reads and merges YAML; this module says what is allowed. To add a key: add a field with a description
+here, document it in `configs/default.yaml` (a test compares the two), and read it in its stage.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from miner_resources.records import Json, Stage
+from miner_resources.storage import stable_hash
+
+
+def _batch_size(value: object) -> object:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    if isinstance(value, str) and value.isdigit() and int(value) >= 1:
+        return int(value)
+    raise ValueError("must be 'auto' or a whole number of at least 1")
+
+
+BatchSize = Annotated[Any, BeforeValidator(_batch_size)]
+"""`"auto"` or a positive int. Declared as Any so that an error has one place and one message."""
+
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+
+class ClassSpec(Section):
+    """One class to mine.
+
+    Attributes:
+        prompts: texts that describe it; a frame's score is that of its best prompt. Empty: the class name.
+        negatives: texts of what it is confused with; a frame that fits one of them better is not this class.
+        threshold: filter threshold of this class, None for `filter.threshold`.
+    """
+
+    prompts: list[str] = Field(default_factory=list, description="texts that describe the class")
+    negatives: list[str] = Field(default_factory=list, description="texts of things it is confused with")
+    threshold: Fraction01 | None = Field(default=None, description="overrides filter.threshold for this class")
+
+
+class SearchConfig(Section):
+    """Keyword searches."""
+
+    keywords: list[str] = Field(default_factory=list, description="YouTube searches to run")
+    max_results: int = Field(default=20, ge=1, le=1000, description="videos per keyword")
+    min_duration_s: float | None = Field(default=None, ge=0, description="skip shorter videos")
+    max_duration_s: float | None = Field(default=None, gt=0, description="skip longer videos")
+    uploaded_after: date | None = Field(default=None, description="skip videos uploaded before this date")
+    license: Literal["any", "cc"] = Field(default="any", description="cc: Creative Commons only")
+
+    @model_validator(mode="after")
+    def _durations_in_order(self) -> "SearchConfig":
+        if self.min_duration_s and self.max_duration_s and self.min_duration_s > self.max_duration_s:
+            raise ValueError(f"min_duration_s {self.min_duration_s} is above max_duration_s {self.max_duration_s}")
+        return self
+
+
+class DownloadConfig(Section):
+    """Fetching videos."""
+
+    force: bool = Field(default=False, description="fetch again even if the video is there")
+    max_height: int = Field(default=1080, ge=16, description="largest height in pixels to ask for")
+    max_concurrent: int = Field(default=4, ge=1, le=64, description="downloads at a time")
+    timeout: float = Field(default=300, gt=0, description="seconds without progress before a download is given up")
+    max_filesize: int | None = Field(default=None, gt=0, description="largest file in bytes")
+    rate_limit: int | None = Field(default=None, gt=0, description="bytes per second for each download")
+    cookies_file: str | None = Field(default=None, description="Netscape cookie file; each worker gets a copy")
+    proxy: str | None = Field(default=None, description="proxy URL for all requests")
+
+
+class ExtractionConfig(Section):
+    """Sampling frames."""
+
+    force: bool = Field(default=False, description="extract again even if nothing changed")
+    strategy: Literal["interval", "time", "keyframe"] = Field(default="interval", description="which frames")
+    interval: int = Field(default=30, ge=1, description="interval: every n-th frame")
+    seconds: float = Field(default=1.0, gt=0, description="time: seconds between frames")
+    max_frames: int | None = Field(default=None, ge=1, description="thin evenly to this many frames per video")
+    max_side: int | None = Field(default=None, ge=16, description="shrink so that the longer side has this many pixels")
+    image_format: Literal["jpg", "png", "webp"] = Field(default="jpg", description="file format of frames")
+    quality: int = Field(default=95, ge=1, le=100, description="JPEG and WebP quality")
+
+
+class FilterConfig(Section):
+    """Keeping frames that show one of the classes."""
+
+    force: bool = Field(default=False, description="score again even if nothing changed")
+    model: str = Field(default="siglip2-so400m", min_length=1, description="text-image model: a name, path or hub id")
+    threshold: Fraction01 = Field(default=0.25, description="a frame is kept if a class scores at least this")
+    batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+
+class DedupConfig(Section):
+    """Removing near-duplicates within and across videos."""
+
+    force: bool = Field(default=False, description="embed again even if nothing changed")
+    model: str = Field(default="dinov2-base", min_length=1, description="image embedding model: a name, path or hub id")
+    threshold: Cosine = Field(default=0.90, description="cosine similarity from which a frame is a duplicate")
+    cross_video_threshold: Cosine | None = Field(default=None, description="the same across videos; null: threshold")
+    batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+    @property
+    def across(self) -> float:
+        """The threshold across videos."""
+        return self.threshold if self.cross_video_threshold is None else self.cross_video_threshold
+
+
+class DetectionConfig(Section):
+    """Finding boxes on the frames that are unique within their video."""
+
+    force: bool = Field(default=False, description="detect again even if nothing changed")
+    detector: str = Field(default="grounding-dino", min_length=1, description="detector: a name, path or hub id")
+    confidence_threshold: Fraction01 = Field(default=0.3, description="boxes below are left out of the dataset")
+    save_visualizations: bool = Field(default=True, description="write pictures with boxes drawn")
+    batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+
+class DatasetConfig(Section):
+    """Putting the dataset together."""
+
+    splits: dict[str, float] = Field(
+        default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
+    )
+    formats: list[Literal["coco"]] = Field(default_factory=lambda: ["coco"], description="formats to write")
+
+    @field_validator("splits")
+    @classmethod
+    def _shares_sum_to_one(cls, splits: dict[str, float]) -> dict[str, float]:
+        if not splits or any(share < 0 for share in splits.values()):
+            raise ValueError("needs at least one split, and no share below 0")
+        if abs(sum(splits.values()) - 1.0) > 1e-6:
+            raise ValueError(f"the shares must sum to 1, not to {sum(splits.values()):g}")
+        return splits
+
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class MinerConfig(Section):
+    """The whole configuration."""
+
+    output_dir: Path = Field(default=Path("output"), description="where everything is written")
+    device: str = Field(default="auto", description="auto | cpu | cuda | cuda:N | mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="number format of models")
+    stages: list[Stage] = Field(default_factory=lambda: list(Stage), description="stages to run")
+    urls: list[str] = Field(default_factory=list, description="URLs, local files or folders")
+    url_files: list[Path] = Field(default_factory=list, description="text files with one URL a line")
+    from_registry: Literal["none", "pending", "all"] = Field(
+        default="pending", description="also take videos that are already in the registry"
+    )
+    classes: dict[str, ClassSpec] = Field(
+        default_factory=lambda: {"person": ClassSpec(), "car": ClassSpec()}, description="what to look for"
+    )
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    download: DownloadConfig = Field(default_factory=DownloadConfig)
+    extraction: ExtractionConfig = Field(default_factory=ExtractionConfig)
+    filter: FilterConfig = Field(default_factory=FilterConfig)
+    dedup: DedupConfig = Field(default_factory=DedupConfig)
+    detection: DetectionConfig = Field(default_factory=DetectionConfig)
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not _DEVICE.fullmatch(device):
+            raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+        return device
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _classes_as_mapping(cls, classes: object) -> object:
+        if isinstance(classes, list):
+            names = [name for name in classes if isinstance(name, str)]
+            if len(names) != len(classes) or len(set(names)) != len(names):
+                raise ValueError("a list of classes must hold different names; use a mapping for prompts")
+            return {name: ClassSpec() for name in names}
+        if isinstance(classes, Mapping):
+            return {name: ({} if spec is None else spec) for name, spec in classes.items()}
+        raise ValueError("must be a list of names or a mapping of name to {prompts, negatives, threshold}")
+
+    @field_validator("classes")
+    @classmethod
+    def _some_named_classes(cls, classes: dict[str, ClassSpec]) -> dict[str, ClassSpec]:
+        if not classes or any(not name.strip() for name in classes):
+            raise ValueError("needs at least one class, and every class needs a name")
+        return classes
+
+    @property
+    def prompts(self) -> dict[str, list[str]]:
+        """Class name → its prompts; the name itself where none are given."""
+        return {name: spec.prompts or [name] for name, spec in self.classes.items()}
+
+    @property
+    def config_hash(self) -> str:
+        """Changes when any value does, except where the output goes and what is forced."""
+        return stable_hash(_without_force(self.model_dump(mode="json", exclude={"output_dir"})))
+
+
+def _without_force(values: Json) -> Json:
+    if isinstance(values, dict):
+        return {key: _without_force(value) for key, value in values.items() if key != "force"}
+    return values
