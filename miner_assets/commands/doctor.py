@@ -1,0 +1,160 @@
+"""`video-miner doctor`: is everything there that mining needs; each line with what to do if not."""
+
+import importlib
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from miner_assets.commands.shared import SOME_FAILED, OutputDir, out, project_config, reports_errors
+from miner_resources.catalog import Catalog
+from miner_resources.config import MinerConfig
+from miner_resources.errors import MinerError
+from miner_resources.storage import Storage
+
+PACKAGES: Final = ("dagster", "yt-dlp", "av", "torch", "transformers", "faiss-cpu", "duckdb", "polars", "pillow")
+IMPORTS: Final = ("dagster", "yt_dlp", "av", "torch", "transformers", "faiss", "duckdb", "polars", "PIL")
+LOW_DISK_BYTES: Final = 10 * 1024**3
+OLD_YT_DLP_DAYS: Final = 90
+COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `state` is ok, warn or fail."""
+
+    state: str
+    what: str
+    remedy: str = ""
+
+
+@reports_errors
+def doctor(output: OutputDir = None) -> None:
+    """Check packages, JavaScript runtime, device, models, disk and registry; each line says what to do.
+
+    Example: video-miner doctor
+    """
+    config = project_config(output)
+    failed = False
+    for check in (_python, _packages, _torchvision, _javascript, _yt_dlp_age, _device, _models, _disk, _registry):
+        for finding in check(config):
+            failed = failed or finding.state == "fail"
+            remedy = f" → {finding.remedy}" if finding.remedy else ""
+            colour = COLOURS[finding.state]
+            out.print(
+                f"[{colour}]{finding.state:<4}[/{colour}] {finding.what}{remedy}", highlight=False, soft_wrap=True
+            )
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+Check = Callable[[MinerConfig], Iterator[Finding]]
+
+
+def _python(_: MinerConfig) -> Iterator[Finding]:
+    number = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding("ok", f"Python {number}")
+
+
+def _packages(_: MinerConfig) -> Iterator[Finding]:
+    for package, module in zip(PACKAGES, IMPORTS, strict=True):
+        try:
+            importlib.import_module(module)
+            yield Finding("ok", f"{package} {version(package)}")
+        except (ImportError, OSError, PackageNotFoundError) as error:
+            yield Finding("fail", f"{package}: {error}", "install it again: pip install --force-reinstall video-miner")
+
+
+def _torchvision(_: MinerConfig) -> Iterator[Finding]:
+    """Nothing here needs torchvision, but a broken one breaks transformers."""
+    if importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        yield Finding("fail", f"torchvision is broken: {error}", "pip uninstall torchvision; Video Miner needs none")
+
+
+def _javascript(_: MinerConfig) -> Iterator[Finding]:
+    found = next((path for name in ("deno", "node", "quickjs", "bun") if (path := _program(name))), None)
+    if found:
+        yield Finding("ok", f"JavaScript runtime for yt-dlp: {found}")
+    else:
+        yield Finding("warn", "no JavaScript runtime: YouTube gives few formats", "pip install 'yt-dlp[default,deno]'")
+
+
+def _program(name: str) -> str | None:
+    """On PATH, or beside this Python, where a pip-installed runtime lies."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name) or (str(beside) if beside.exists() else None)
+
+
+def _yt_dlp_age(_: MinerConfig) -> Iterator[Finding]:
+    number = version("yt-dlp")
+    year, month, day = (int(part) for part in number.split(".")[:3])
+    age = (datetime.now(UTC) - datetime(year, month, day, tzinfo=UTC)).days
+    if age > OLD_YT_DLP_DAYS:
+        yield Finding("warn", f"yt-dlp is {age} days old; sites change every few weeks", "pip install -U yt-dlp")
+    else:
+        yield Finding("ok", f"yt-dlp is {age} days old")
+
+
+def _device(config: MinerConfig) -> Iterator[Finding]:
+    from miner_resources.models.runtime import choose_device, choose_dtype
+
+    try:
+        device = choose_device(config.device)
+        yield Finding("ok", f"device {device}, precision {str(choose_dtype(config.precision, device)).split('.')[-1]}")
+    except MinerError as error:
+        yield Finding("fail", error.message, error.remedy)
+
+
+def _models(config: MinerConfig) -> Iterator[Finding]:
+    from miner_resources.models.catalogue import resolve
+    from miner_resources.models.loading import weights_present
+
+    named = (
+        ("filter.model", config.filter.model, "text-image"),
+        ("dedup.model", config.dedup.model, "embedding"),
+        ("detection.detector", config.detection.detector, "detection"),
+    )
+    for key, name, task in named:
+        try:
+            source = resolve(name, task)
+        except MinerError as error:
+            yield Finding("warn", f"{key}: {error.message}", error.remedy)
+            continue
+        if weights_present(source):
+            yield Finding("ok", f"{key}: {name} is here")
+        else:
+            yield Finding("warn", f"{key}: {name} is not downloaded", f"video-miner models download {name}")
+
+
+def _disk(config: MinerConfig) -> Iterator[Finding]:
+    folder = config.output_dir.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    what = f"{free / 1024**3:.0f} GiB free at {existing}"
+    if free < LOW_DISK_BYTES:
+        yield Finding("warn", what, "free some space, or set output_dir to another disk")
+    else:
+        yield Finding("ok", what)
+
+
+def _registry(config: MinerConfig) -> Iterator[Finding]:
+    storage = Storage(config.output_dir)
+    if not storage.registry.exists():
+        yield Finding("ok", f"no registry at {storage.registry} yet")
+        return
+    try:
+        numbers = Catalog(storage).statistics()
+        yield Finding("ok", f"registry {storage.registry}: {numbers.videos} videos")
+    except MinerError as error:
+        yield Finding("fail", error.message, "video-miner registry rebuild")

@@ -1,0 +1,224 @@
+"""`video-miner registry …` and `video-miner keywords …`: looking at the registry and changing it by hand."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from miner_assets.commands.reporting import print_table
+from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
+from miner_assets.takedown import remove_videos
+from miner_assets.workspace import Workspace
+from miner_resources import events, web_video
+from miner_resources.errors import InvalidData
+from miner_resources.records import Status, Video
+from miner_resources.registry_files import read_import, write_export
+from miner_resources.video_source import Lost, find_videos, utc_now
+
+registry = typer.Typer(no_args_is_help=True, help="Look at the registry of videos, and change it by hand.")
+keywords = typer.Typer(no_args_is_help=True, help="The keyword searches that the sensor watches.")
+
+COLUMNS = ("video_id", "status", "title", "channel", "duration_s", "source_keyword", "added_at", "url", "notes")
+
+StatusOption = Annotated[str | None, typer.Option(metavar="S", help=f"Only this status: {', '.join(Status)}.")]
+
+
+@registry.command("status")
+@reports_errors
+def status(output: OutputDir = None) -> None:
+    """Numbers: videos per status, stages done and failed, videos per keyword.
+
+    Example: video-miner registry status --output demo_output
+    """
+    workspace = _workspace(output)
+    numbers = workspace.catalog.statistics()
+    out.print(f"{numbers.videos} videos, {numbers.duration_s / 3600:.1f} hours, {numbers.removed} removed")
+    print_table(out, ["status", "videos"], [[name.value, count] for name, count in numbers.by_status.items()])
+    stages = [[stage.value, counts.done, counts.failed] for stage, counts in numbers.by_stage.items()]
+    print_table(out, ["stage", "done", "failed"], stages)
+    if numbers.by_keyword:
+        print_table(out, ["keyword", "videos"], [[name, count] for name, count in numbers.by_keyword.items()])
+    failures = workspace.catalog.failures()
+    if failures:
+        rows = [[record.video_id, record.stage.value, record.error, record.remedy] for record in failures]
+        print_table(out, ["video", "failed in", "reason", "what to do"], rows)
+
+
+@registry.command("list")
+@reports_errors
+def list_videos(
+    output: OutputDir = None,
+    status: StatusOption = None,
+    keyword: Annotated[str | None, typer.Option(metavar="K", help="Only videos found by this keyword.")] = None,
+    format: Annotated[str, typer.Option(metavar="F", help="table, json or csv.")] = "table",
+) -> None:
+    """List videos.
+
+    Example: video-miner registry list --status failed --format csv > failed.csv
+    """
+    videos = _workspace(output).catalog.videos(status=_status(status), keyword=keyword)
+    rows = [[_cell(video, column) for column in COLUMNS] for video in videos]
+    if format == "json":
+        out.file.write(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1) + "\n")
+    elif format == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows([COLUMNS, *rows])
+        out.file.write(buffer.getvalue())
+    elif format == "table":
+        print_table(out, COLUMNS[:6], [row[:6] for row in rows])
+    else:
+        raise typer.BadParameter(f"{format!r} is not one of table, json, csv", param_hint="--format")
+
+
+@registry.command("export")
+@reports_errors
+def export(
+    to: Annotated[Path, typer.Option("--output", metavar="FILE", help="Text file to write, one URL a line.")],
+    project: Annotated[Path | None, typer.Option("-O", "--project", metavar="DIR", help="Output folder.")] = None,
+    status: StatusOption = None,
+) -> None:
+    """Write the URLs of videos to a file.
+
+    Example: video-miner registry export --status failed --output again.txt
+    """
+    videos = _workspace(project).catalog.videos(status=_status(status))
+    to.write_text(write_export(videos), encoding="utf-8")
+    out.print(f"{len(videos)} URLs written to {to}")
+
+
+@registry.command("import")
+@reports_errors
+def import_file(
+    file: Annotated[Path, typer.Argument(help="URLs one a line, or a YAML registry.")], output: OutputDir = None
+) -> None:
+    """Add the videos of a list of URLs, or of a YAML registry.
+
+    Example: video-miner registry import urls.txt --output output
+    """
+    workspace = _workspace(output)
+    found = read_import(file)
+    videos, lost = _resolve(workspace, found.urls)
+    new = workspace.catalog.add_videos([*found.videos, *videos])
+    for record in found.records:
+        events.publish(workspace.storage, record)
+    workspace.catalog.fold()
+    out.print(f"{len(new)} videos added, {len(found.videos) + len(videos) - len(new)} known already")
+    for entry in lost:
+        err.print(f"[red]not imported[/red] {entry.source}: {entry.error}", highlight=False)
+    if lost:
+        raise typer.Exit(SOME_FAILED)
+
+
+@registry.command("rebuild")
+@reports_errors
+def rebuild(output: OutputDir = None) -> None:
+    """Make registry.duckdb again from the artifacts, for example after it was damaged or deleted.
+
+    Example: video-miner registry rebuild --output output
+    """
+    report = _workspace(output).catalog.rebuild()
+    out.print(
+        f"{report.videos} videos, {report.stage_records} stage records, {report.keywords} keywords, "
+        f"{report.removed} removed; the old registry was {'read' if report.salvaged else 'missing or unreadable'}"
+    )
+    for problem in report.problems:
+        err.print(f"[yellow]left out[/yellow] {problem}", highlight=False)
+
+
+@registry.command("remove")
+@reports_errors
+def remove(
+    video_ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids as in `registry list`.")],
+    output: OutputDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Takedown: delete videos and everything made from them, and never mine them again.
+
+    Example: video-miner registry remove dQw4w9WgXcQ --yes
+    """
+    workspace = _workspace(output)
+    known = workspace.catalog.videos(ids=video_ids)
+    if not known:
+        raise InvalidData(f"no video is called {', '.join(video_ids)}", remedy="see `video-miner registry list`")
+    for video in known:
+        out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False)
+    if not yes:
+        typer.confirm(f"Delete these {len(known)} videos and everything made from them?", abort=True)
+    report = remove_videos(workspace, [video.video_id for video in known])
+    out.print(f"{report.videos} videos removed, with {report.artifacts} artifacts and {report.images} dataset images")
+
+
+@keywords.command("add")
+@reports_errors
+def add_keywords(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="What to search for.")],
+    max_results: Annotated[int | None, typer.Option(metavar="N", help="Videos per search.")] = None,
+    output: OutputDir = None,
+) -> None:
+    """Watch keyword searches.
+
+    Example: video-miner keywords add "forklift warehouse" "forklift loading dock" --max-results 50
+    """
+    catalog = _workspace(output).catalog
+    new = [text for text in texts if catalog.add_keyword(text, max_results=max_results)]
+    out.print(f"{len(new)} keywords added, {len(texts) - len(new)} known already")
+
+
+@keywords.command("list")
+@reports_errors
+def list_keywords(output: OutputDir = None) -> None:
+    """List the watched searches.
+
+    Example: video-miner keywords list
+    """
+    rows: list[list[Any]] = [
+        [row.keyword, row.max_results, str(row.added_at.date()), str(row.last_searched_at or "never")]
+        for row in _workspace(output).catalog.keywords()
+    ]
+    print_table(out, ["keyword", "results", "added", "last search"], rows)
+
+
+@keywords.command("remove")
+@reports_errors
+def remove_keyword(text: Annotated[str, typer.Argument(help="The keyword.")], output: OutputDir = None) -> None:
+    """Stop watching a search; its videos stay.
+
+    Example: video-miner keywords remove "forklift warehouse"
+    """
+    if not _workspace(output).catalog.remove_keyword(text):
+        raise InvalidData(f"{text!r} is not watched", remedy="see `video-miner keywords list`")
+    out.print(f"{text!r} is not watched any more")
+
+
+def _workspace(output: Path | None) -> Workspace:
+    return Workspace.open(project_config(output))
+
+
+def _status(name: str | None) -> Status | None:
+    if name is None:
+        return None
+    try:
+        return Status(name)
+    except ValueError:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(Status)}", param_hint="--status") from None
+
+
+def _cell(video: Video, column: str) -> str | float | None:
+    value = getattr(video, column)
+    return value if value is None or isinstance(value, int | float) else str(value)
+
+
+def _resolve(workspace: Workspace, urls: list[str]) -> tuple[list[Video], list[Lost]]:
+    now = utc_now()
+    found = list(
+        find_videos(
+            urls,
+            registered=workspace.catalog.videos(),
+            list_url=lambda url: web_video.list_url(url, workspace.config.download, now),
+            now=now,
+        )
+    )
+    return [item for item in found if isinstance(item, Video)], [item for item in found if isinstance(item, Lost)]

@@ -1,0 +1,124 @@
+"""What a person sees of a run: progress bars while it goes on, tables when it is over."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from miner_resources.records import Json, Stage, StageRecord
+
+TITLES = {
+    Stage.SEARCH: "find videos",
+    Stage.DOWNLOAD: "fetch videos",
+    Stage.EXTRACT: "extract frames",
+    Stage.FILTER: "filter frames",
+    Stage.EMBED: "embed, drop repeats",
+    Stage.DETECT: "detect objects",
+    Stage.DEDUP: "compare videos",
+    Stage.DATASET: "write dataset",
+}
+
+
+class ProgressBars:
+    """One bar per stage, counting videos, with the number of frames computed."""
+
+    def __init__(self, console: Console, *, verbose: bool) -> None:
+        self._console = console
+        self._verbose = verbose
+        self._tasks: dict[Stage, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:<20}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[frames]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> "ProgressBars":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, stage: Stage, videos: int) -> None:
+        """Show a bar, or make room for more videos on the one that is there."""
+        if stage in self._tasks:
+            task = self._progress.tasks[self._tasks[stage]]
+            self._progress.update(task.id, total=(task.total or 0) + videos)
+        else:
+            self._tasks[stage] = self._progress.add_task(TITLES[stage], total=videos, frames="", count=0)
+
+    def frames_done(self, stage: Stage, count: int) -> None:
+        """Count frames."""
+        if stage in self._tasks:
+            task = self._progress.tasks[self._tasks[stage]]
+            total = task.fields["count"] + count
+            self._progress.update(task.id, count=total, frames=f"{total:,} frames")
+
+    def finished_video(self, record: StageRecord, *, reused: bool) -> None:
+        """Count a video; say why one failed."""
+        if record.stage in self._tasks:
+            self._progress.advance(self._tasks[record.stage])
+        if record.status == "failed":
+            self._console.print(f"[red]failed[/red] {record.video_id}: {record.error}", highlight=False)
+        elif self._verbose:
+            state = "up to date" if reused else "done"
+            self._console.print(
+                f"[dim]{record.stage} {record.video_id}: {state} {record.metrics}[/dim]", highlight=False
+            )
+
+    def finish(self, stage: Stage) -> None:
+        """Fill a bar that counts no videos."""
+        if stage in self._tasks:
+            task = self._progress.tasks[self._tasks[stage]]
+            self._progress.update(task.id, completed=task.total)
+
+
+def print_summary(console: Console, result: dict[str, Any], output: str) -> None:
+    """Stages, funnel, and what went wrong."""
+    stages = Table(title="What this run did", title_justify="left")
+    for column in ("stage", "items", "computed", "up to date", "failed", "seconds"):
+        stages.add_column(column, justify="left" if column == "stage" else "right")
+    for name, counts in result["stages"].items():
+        cells = [counts["items"], counts["computed"], counts["reused"], counts["failed"], f"{counts['seconds']:.1f}"]
+        stages.add_row(name, *(str(cell) for cell in cells))
+    console.print(stages)
+    frames, videos = result["frames"], result["videos"]
+    console.print(
+        f"videos: {videos['succeeded']} of {videos['total']} succeeded   "
+        f"frames: {frames['extracted']:,} extracted → {frames['filtered']:,} show a class → "
+        f"{frames['unique_in_video']:,} unique in their video → {frames['unique']:,} unique   "
+        f"boxes: {result['annotations']:,}",
+        highlight=False,
+    )
+    if result["errors"]:
+        console.print(_errors(result["errors"]))
+    console.print(f"output: {output}", highlight=False, soft_wrap=True)
+
+
+def _errors(errors: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title="What failed, and what to do", title_justify="left", show_lines=True)
+    for column in ("video", "stage", "reason", "what to do"):
+        table.add_column(column, overflow="fold")
+    for error in errors:
+        name = error["video_id"] or error["source"]
+        table.add_row(name, error["stage"], error["message"], error["remedy"])
+    return table
+
+
+def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Json]]) -> None:
+    """A plain table; numbers to the right."""
+    table = Table()
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console.print(table)

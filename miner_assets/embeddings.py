@@ -1,0 +1,131 @@
+"""The asset `embeddings`: one vector per frame that passed the filter, and which are near-duplicates in their video."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from miner_assets.frame_stage import FrameStage, Plan, rows_absent
+from miner_assets.launchpad import launchpad_schema, with_overrides
+from miner_assets.logic.dedup import deduplicate
+from miner_assets.partitions import VIDEOS
+from miner_assets.stage import Outcome, Task, input_keys, run_stage
+from miner_assets.workspace import Workspace
+from miner_resources.config import DedupConfig
+from miner_resources.gpu_models import ImageEmbedders
+from miner_resources.models.adapter import ImageEmbedder
+from miner_resources.models.catalogue import resolve
+from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Rgb, Stage, Video, embeddings_schema
+from miner_resources.storage import ArtifactKeys, read_keys, read_table, stable_hash, write_table
+
+MODEL = "video_miner.model"
+"""Parquet metadata: which model and precision made the vectors; only alike ones can be compared."""
+
+
+def embedder_identity(workspace: Workspace, config: DedupConfig) -> str:
+    """What makes vectors comparable: the model and its number format."""
+    return stable_hash(resolve(config.model, "embedding").identity, workspace.config.precision)
+
+
+class EmbedStage(FrameStage[Rgb, Floats]):
+    """Embeds kept frames and removes near-duplicates within each video."""
+
+    def __init__(self, workspace: Workspace, config: DedupConfig, models: ImageEmbedders) -> None:
+        super().__init__(workspace, Stage.EMBED, force=config.force)
+        self.config = config
+        self._models = models
+        self._identity = embedder_identity(workspace, config)
+
+    def keys(self, video: Video) -> ArtifactKeys:
+        """Compute: model and pictures. Decision: threshold and which frames passed the filter."""
+        frames = input_keys(self.storage.frames_table(video.video_id), video.video_id, Stage.EXTRACT)
+        scores = input_keys(self.storage.scores_table(video.video_id), video.video_id, Stage.FILTER)
+        return ArtifactKeys(
+            stable_hash("embeddings", self._identity, frames.compute),
+            stable_hash(self.config.threshold, scores.version),
+        )
+
+    def artifact_keys(self, video: Video) -> ArtifactKeys | None:
+        """Read from the embedding table."""
+        return read_keys(self.storage.embeddings_table(video.video_id))
+
+    def plan(self, task: Task) -> Plan:
+        """Frames that passed the filter and have no vector yet."""
+        scores = read_table(self.storage.scores_table(task.video_id), SCORES_SCHEMA).filter("kept")
+        frames = read_table(self.storage.frames_table(task.video_id), FRAMES_SCHEMA).sort("frame_index")
+        kept = frames.join(scores, on="frame_index", how="semi", maintain_order="left")
+        old = self.reusable(self.storage.embeddings_table(task.video_id), task.keys)
+        return Plan(task, kept, old, rows_absent(kept, old))
+
+    def batch_size(self) -> int:
+        """As configured, or what suits model and device."""
+        return self._model.batch_size
+
+    def load(self, image: Rgb) -> Rgb:
+        """Resize to the model's input."""
+        return self._model.preprocess.resize(image)
+
+    def infer(self, batch: list[Rgb]) -> Sequence[Floats]:
+        """Unit vectors."""
+        return list(self._model.embed(np.stack(batch)))
+
+    def publish(self, plan: Plan, rows: list[Floats]) -> Outcome:
+        """Put the vectors in order of time, decide what is a duplicate, and write the table."""
+        vectors = self._vectors(plan, rows)
+        indexes = plan.frames["frame_index"].to_numpy()
+        decided = deduplicate(vectors, self.config.threshold)
+        keepers = np.where(decided.kept, 0, decided.duplicate_of)
+        table = pl.DataFrame(
+            {
+                "video_id": plan.frames["video_id"],
+                "frame_index": indexes,
+                "embedding": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1])),
+                "kept": decided.kept,
+                "duplicate_of": pl.Series(indexes[keepers] if len(indexes) else indexes),
+                "similarity": decided.similarity,
+            },
+            schema=embeddings_schema(vectors.shape[1]),
+        ).with_columns(pl.when(~pl.col("kept")).then("duplicate_of", "similarity"))
+        with self.storage.publish_file(self.storage.embeddings_table(plan.task.video_id)) as target:
+            write_table(target, table, plan.task.keys, {MODEL: self._identity})
+        kept = int(decided.kept.sum())
+        return Outcome(
+            plan.task,
+            {"rows": len(table), "kept": kept, "rejected": len(table) - kept, "dimension": vectors.shape[1]},
+        )
+
+    @property
+    def _model(self) -> ImageEmbedder:
+        return self._models.get(self.config.model, self.config.batch_size)
+
+    def _vectors(self, plan: Plan, rows: list[Floats]) -> Floats:
+        """(N, D) in the order of `plan.frames`; D is 1 for a video without frames."""
+        found: dict[int, Floats] = {}
+        if plan.old is not None:
+            found.update(zip(plan.old["frame_index"].to_list(), plan.old["embedding"].to_numpy(), strict=True))
+        found.update(zip(plan.frames["frame_index"].gather(plan.missing).to_list(), rows, strict=True))
+        wanted = plan.frames["frame_index"].to_list()
+        return np.stack([found[index] for index in wanted]) if wanted else np.zeros((0, 1), np.float32)
+
+
+@dg.asset(
+    partitions_def=VIDEOS,
+    deps=["filtered_frames"],
+    group_name="curation",
+    kinds={"dinov2"},
+    pool="gpu",
+    code_version="1",
+    output_required=False,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
+    config_schema=launchpad_schema(DedupConfig),
+)
+def embeddings(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], image_embedder: ImageEmbedders
+) -> Iterator[dg.MaterializeResult]:
+    """One unit vector for each frame that passed the filter, and which frames repeat an earlier one of their video.
+
+    A frame is kept if its cosine similarity to every kept frame before it is below the threshold.
+    """
+    config = with_overrides(workspace.config.dedup, context.op_execution_context.op_config, "dedup")
+    yield from run_stage(context, workspace, EmbedStage(workspace, config, image_embedder))

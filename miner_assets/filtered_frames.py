@@ -1,0 +1,186 @@
+"""The asset `filtered_frames`: which sampled frames show one of the classes.
+
+Image features are stored beside the scores, so that a new class costs one text and no image, and a new threshold
+nothing at all.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from miner_assets.frame_stage import FrameStage, Plan, rows_absent
+from miner_assets.launchpad import launchpad_schema, with_overrides
+from miner_assets.logic import filtering
+from miner_assets.partitions import VIDEOS
+from miner_assets.previews import decision_sheet
+from miner_assets.stage import Outcome, Task, input_keys, run_stage
+from miner_assets.workspace import Workspace
+from miner_resources.config import FilterConfig
+from miner_resources.gpu_models import TextImageModels
+from miner_resources.models.adapter import TextImageModel
+from miner_resources.models.catalogue import resolve
+from miner_resources.records import FRAMES_SCHEMA, Floats, Json, Rgb, Stage, Video
+from miner_resources.storage import ArtifactKeys, link, read_keys, read_table, stable_hash, write_table
+
+FEATURES = "features.parquet"
+
+
+class FilterStage(FrameStage[Rgb, Floats]):
+    """Scores frames against the classes with a text-image model."""
+
+    def __init__(self, workspace: Workspace, config: FilterConfig, models: TextImageModels) -> None:
+        super().__init__(workspace, Stage.FILTER, force=config.force)
+        self.config = config
+        self.classes = workspace.config.classes
+        self.question = filtering.question(self.classes)
+        self.thresholds = [
+            config.threshold if spec.threshold is None else spec.threshold for spec in self.classes.values()
+        ]
+        self._models = models
+        self._identity = stable_hash(resolve(config.model, "text-image").identity, workspace.config.precision)
+
+    def keys(self, video: Video) -> ArtifactKeys:
+        """Compute: model, texts and pictures. Decision: thresholds and which frames."""
+        frames = input_keys(self.storage.frames_table(video.video_id), video.video_id, Stage.EXTRACT)
+        asked = [list(self.question.classes), list(self.question.texts), self.question.owners.tolist()]
+        return ArtifactKeys(
+            stable_hash("scores", self._identity, asked, self.question.negative.tolist(), frames.compute),
+            stable_hash(self.thresholds, frames.version),
+        )
+
+    def artifact_keys(self, video: Video) -> ArtifactKeys | None:
+        """Read from the score table."""
+        return read_keys(self.storage.scores_table(video.video_id))
+
+    def plan(self, task: Task) -> Plan:
+        """Frames that have neither logits for these texts nor features."""
+        frames = read_table(self.storage.frames_table(task.video_id), FRAMES_SCHEMA).sort("frame_index")
+        old = self.reusable(self.storage.scores_table(task.video_id), task.keys)
+        unscored = set(rows_absent(frames, old))
+        featureless = rows_absent(frames, self._old_features(task.video_id))
+        return Plan(task, frames, old, [row for row in featureless if row in unscored])
+
+    def batch_size(self) -> int:
+        """As configured, or what suits model and device."""
+        return self._model.batch_size
+
+    def load(self, image: Rgb) -> Rgb:
+        """Resize to the model's input."""
+        return self._model.preprocess.resize(image)
+
+    def infer(self, batch: list[Rgb]) -> Sequence[Floats]:
+        """Image features."""
+        return list(self._model.image_features(np.stack(batch)))
+
+    def publish(self, plan: Plan, rows: list[Floats]) -> Outcome:
+        """Join old and new, judge, and write scores, features and links to the kept frames."""
+        video_id = plan.task.video_id
+        features = self._features(plan, rows)
+        positive, negative = self._logits(plan, features)
+        verdict = filtering.judge(positive, negative, self.thresholds)
+        table = self._table(plan.frames, positive, negative, verdict)
+        target = self.storage.filtered_frames(video_id)
+        with self.storage.publish_folder(target) as folder:
+            for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
+                source = self.storage.root / path
+                link(source, folder / source.name)
+            write_table(folder / FEATURES, features, ArtifactKeys(self._features_key(video_id), ""))
+            write_table(folder / "scores.parquet", table, plan.task.keys)
+        sheet = decision_sheet(self.storage, self.stage, video_id, plan.frames, table)
+        return Outcome(plan.task, self._metrics(table), sheet)
+
+    @property
+    def _model(self) -> TextImageModel:
+        return self._models.get(self.config.model, self.config.batch_size)
+
+    def _features_key(self, video_id: str) -> str:
+        frames = input_keys(self.storage.frames_table(video_id), video_id, Stage.EXTRACT)
+        return stable_hash("features", self._identity, frames.compute)
+
+    def _old_features(self, video_id: str) -> pl.DataFrame | None:
+        path = self.storage.filtered_frames(video_id) / FEATURES
+        return self.reusable(path, ArtifactKeys(self._features_key(video_id), ""))
+
+    def _features(self, plan: Plan, rows: list[Floats]) -> pl.DataFrame:
+        """(video_id, frame_index, feature) of the frames that have one, by frame index."""
+        wanted = plan.frames.select("video_id", "frame_index")
+        parts: list[pl.DataFrame] = []
+        if (old := self._old_features(plan.task.video_id)) is not None:
+            parts.append(old.join(wanted, on="frame_index", how="semi"))
+        if rows:
+            vectors = np.stack(rows)
+            new = wanted.select(pl.all().gather(plan.missing))
+            parts.append(new.with_columns(feature=pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))))
+        if not parts:
+            return wanted.clear().with_columns(feature=pl.Series([], dtype=pl.Array(pl.Float32, 1)))
+        return pl.concat(parts).sort("frame_index")
+
+    def _logits(self, plan: Plan, features: pl.DataFrame) -> tuple[Floats, Floats]:
+        """(N, C) logits of classes and of their negatives, old ones where there are."""
+        shape = (len(plan.frames), len(self.question.classes))
+        positive, negative = np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+        position = {index: row for row, index in enumerate(plan.frames["frame_index"])}
+        absent = rows_absent(plan.frames, plan.old)
+        if plan.old is not None:
+            old = plan.old.join(plan.frames, on="frame_index", how="semi")
+            rows = [position[index] for index in old["frame_index"]]
+            positive[rows] = np.array(old["logits"].to_list(), np.float32).reshape(-1, shape[1])
+            negative[rows] = np.array(old["negative_logits"].to_list(), np.float32).reshape(-1, shape[1])
+        if absent:
+            indexes = plan.frames.select(pl.col("frame_index").gather(absent))
+            vectors = indexes.join(features, on="frame_index", how="left", maintain_order="left")["feature"].to_numpy()
+            texts = self._model.text_features(self.question.texts)
+            logits = self._model.logits(np.ascontiguousarray(vectors, np.float32), texts)
+            positive[absent], negative[absent] = filtering.class_logits(logits, self.question)
+        return positive, negative
+
+    def _table(
+        self, frames: pl.DataFrame, positive: Floats, negative: Floats, verdict: filtering.Verdict
+    ) -> pl.DataFrame:
+        classes = list(self.question.classes)
+        best = verdict.best.tolist()
+        return frames.select("video_id", "frame_index").with_columns(
+            best_class=pl.Series([classes[index] for index in best], dtype=pl.String),
+            score=pl.Series(verdict.scores[np.arange(len(best)), best], dtype=pl.Float32),
+            kept=pl.Series(verdict.kept, dtype=pl.Boolean),
+            reason=pl.Series(verdict.reasons, dtype=pl.String),
+            classes=pl.Series([classes] * len(best), dtype=pl.List(pl.String)),
+            scores=pl.Series(verdict.scores.tolist(), dtype=pl.List(pl.Float32)),
+            logits=pl.Series(positive.tolist(), dtype=pl.List(pl.Float32)),
+            negative_logits=pl.Series(negative.tolist(), dtype=pl.List(pl.Float32)),
+        )
+
+    def _metrics(self, table: pl.DataFrame) -> dict[str, Json]:
+        kept = table.filter("kept")
+        counts: dict[str, Any] = dict(kept.group_by("best_class", maintain_order=True).len().iter_rows())
+        return {
+            "rows": len(table),
+            "kept": len(kept),
+            "rejected": len(table) - len(kept),
+            "per_class": {name: counts.get(name, 0) for name in self.question.classes},
+        }
+
+
+@dg.asset(
+    partitions_def=VIDEOS,
+    deps=["frames"],
+    group_name="curation",
+    kinds={"siglip"},
+    pool="gpu",
+    code_version="1",
+    output_required=False,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=200),
+    config_schema=launchpad_schema(FilterConfig),
+)
+def filtered_frames(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], text_image_model: TextImageModels
+) -> Iterator[dg.MaterializeResult]:
+    """The frames that show one of the classes, with every frame's score for every class.
+
+    Dropped frames keep their scores and the reason: `below_threshold` or `negative_prompt`.
+    """
+    config = with_overrides(workspace.config.filter, context.op_execution_context.op_config, "filter")
+    yield from run_stage(context, workspace, FilterStage(workspace, config, text_image_model))

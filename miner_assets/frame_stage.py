@@ -1,0 +1,131 @@
+"""The shape of the stages that run a model over frames: plan what is missing, compute in batches, publish.
+
+Rows computed with the same compute key are reused; only missing frames go through the model, in batches that span
+videos. To add a model stage: implement the four hooks of `FrameStage`.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import polars as pl
+
+from miner_assets.logic.batching import in_batches
+from miner_assets.stage import Outcome, Task
+from miner_assets.workspace import Workspace
+from miner_resources.errors import MinerError
+from miner_resources.images import read_image
+from miner_resources.records import Rgb, Stage
+from miner_resources.storage import ArtifactKeys, read_keys, read_table
+
+LOADERS: Final = max(2, min(8, os.cpu_count() or 2))
+
+
+@dataclass
+class Plan:
+    """What one video needs.
+
+    Attributes:
+        frames: the rows of `frames.parquet` this stage is about, by frame index.
+        old: rows of the earlier artifact that can be reused, None if there are none.
+        missing: row numbers in `frames` that the model must see.
+    """
+
+    task: Task
+    frames: pl.DataFrame
+    old: pl.DataFrame | None
+    missing: list[int]
+
+
+L = TypeVar("L")
+R = TypeVar("R")
+
+
+class FrameStage(ABC, Generic[L, R]):
+    """A stage that computes one row per frame with a model."""
+
+    def __init__(self, workspace: Workspace, stage: Stage, *, force: bool) -> None:
+        self.workspace = workspace
+        self.storage = workspace.storage
+        self.stage = stage
+        self.force = force
+
+    @abstractmethod
+    def plan(self, task: Task) -> Plan:
+        """Find out what is missing. Called in order, just ahead of the loader."""
+
+    @abstractmethod
+    def load(self, image: Rgb) -> L:
+        """Make one frame ready for the model. Called in threads."""
+
+    @abstractmethod
+    def infer(self, batch: list[L]) -> Sequence[R]:
+        """Compute one row for each loaded frame."""
+
+    @abstractmethod
+    def publish(self, plan: Plan, rows: list[R]) -> Outcome:
+        """Write the artifact from the old rows and the new `rows` (one for each of `plan.missing`, in order)."""
+
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Frames in a batch."""
+
+    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Compute and publish every task; a task that fails does not touch the others."""
+        unplanned: list[Outcome] = []
+        stream = in_batches(
+            self._planned(tasks, unplanned),
+            load=self._load,
+            infer=self._infer,
+            batch_size=self.batch_size,
+            workers=LOADERS,
+        )
+        for plan, rows in stream:
+            yield from _drain(unplanned)
+            yield self._published(plan, rows)
+        yield from _drain(unplanned)
+
+    def _planned(self, tasks: Sequence[Task], failed: list[Outcome]) -> Iterator[tuple[Plan, list[Path]]]:
+        for task in tasks:
+            try:
+                plan = self.plan(task)
+            except MinerError as error:
+                failed.append(Outcome(task, error=error))
+                continue
+            paths = plan.frames["path"].gather(plan.missing).to_list()
+            yield plan, [self.storage.root / path for path in paths]
+
+    def _load(self, path: Path) -> L:
+        return self.load(read_image(path))
+
+    def _infer(self, batch: list[L]) -> Sequence[R]:
+        rows = self.infer(batch)
+        self.workspace.listener.frames_done(self.stage, len(batch))
+        return rows
+
+    def _published(self, plan: Plan, rows: list[R] | MinerError) -> Outcome:
+        if isinstance(rows, MinerError):
+            return Outcome(plan.task, error=rows)
+        try:
+            return self.publish(plan, rows)
+        except MinerError as error:
+            return Outcome(plan.task, error=error)
+
+    def reusable(self, path: Path, keys: ArtifactKeys) -> pl.DataFrame | None:
+        """The rows of an earlier artifact if they were computed alike, None if not or if the stage is forced."""
+        old = None if self.force else read_keys(path)
+        return read_table(path) if old is not None and old.compute == keys.compute else None
+
+
+def _drain(outcomes: list[Outcome]) -> Iterator[Outcome]:
+    while outcomes:
+        yield outcomes.pop(0)
+
+
+def rows_absent(frames: pl.DataFrame, old: pl.DataFrame | None) -> list[int]:
+    """Row numbers of the frames that `old` has no row for."""
+    known: set[int] = set() if old is None else set(old["frame_index"].to_list())
+    return [row for row, index in enumerate(frames["frame_index"].to_list()) if index not in known]

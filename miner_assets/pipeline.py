@@ -1,0 +1,248 @@
+"""Running the pipeline from one process: the real assets, stage by stage, on a persistent Dagster instance.
+
+Each per-video stage runs over the videos that got through the one before, in as few Dagster runs as their partition
+order allows. What is up to date is not run at all; what failed for good is not tried again until it is forced.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import dagster as dg
+
+from miner_assets.dataset import DatasetStep
+from miner_assets.definitions import build_definitions
+from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
+from miner_assets.search import Registered, register_inputs
+from miner_assets.stage import DONE, FAILED, VideoStage
+from miner_assets.stages import asset_key, video_stage
+from miner_assets.unique_frames import DedupStep
+from miner_assets.workspace import StageListener, Workspace
+from miner_resources.errors import MinerError
+from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
+from miner_resources.video_source import utc_now
+
+MAX_GAP: Final = 4
+"""An up-to-date video inside a range costs two Dagster events, a further run about ten."""
+
+UNFINISHED: Final = frozenset(Status) - {Status.COMPLETE, Status.FAILED, Status.SKIPPED}
+
+
+@dataclass
+class StageSummary:
+    """What one stage did in this run.
+
+    Attributes:
+        items: videos (or, for `dedup` and `dataset`, frames) it was responsible for.
+    """
+
+    seconds: float = 0.0
+    items: int = 0
+    computed: int = 0
+    reused: int = 0
+    failed: int = 0
+
+
+@dataclass
+class PipelineRun:
+    """What a run did, as far as it got."""
+
+    started_at: datetime
+    registered: Registered = field(default_factory=Registered)
+    video_ids: list[str] = field(default_factory=list[str])
+    stages: dict[Stage, StageSummary] = field(default_factory=dict[Stage, StageSummary])
+    failures: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
+    searches_failed: list[tuple[str, MinerError]] = field(default_factory=list[tuple[str, MinerError]])
+    finished_at: datetime | None = None
+
+    @property
+    def did_work(self) -> bool:
+        """Whether anything was computed."""
+        return any(summary.computed or summary.failed for summary in self.stages.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every input and every video got through."""
+        return not (self.failures or self.registered.lost or self.searches_failed)
+
+
+class Tally:
+    """Counts what the stages report and passes it on."""
+
+    def __init__(self, inner: StageListener) -> None:
+        self.inner = inner
+        self.summary = StageSummary()
+
+    def started(self, stage: Stage, videos: int) -> None:
+        """Pass on."""
+        self.inner.started(stage, videos)
+
+    def frames_done(self, stage: Stage, count: int) -> None:
+        """Pass on."""
+        self.inner.frames_done(stage, count)
+
+    def finished_video(self, record: StageRecord, *, reused: bool) -> None:
+        """Count and pass on."""
+        if reused:
+            self.summary.reused += 1
+        elif record.status == DONE:
+            self.summary.computed += 1
+        else:
+            self.summary.failed += 1
+        self.inner.finished_video(record, reused=reused)
+
+
+class Pipeline:
+    """One run of the configured stages."""
+
+    def __init__(self, workspace: Workspace, instance: dg.DagsterInstance) -> None:
+        self.tally = Tally(workspace.listener)
+        self.workspace = Workspace(workspace.config, workspace.storage, workspace.catalog, self.tally)
+        self.instance = instance
+        self.run = PipelineRun(utc_now())
+        self._job = build_definitions(self.workspace).resolve_implicit_global_asset_job_def()
+
+    def execute(self) -> PipelineRun:
+        """Run all configured stages.
+
+        Raises:
+            MinerError: something no video is to blame for, such as missing weights.
+        """
+        stages = self.workspace.config.stages
+        self.workspace.catalog.fold()
+        if Stage.SEARCH in stages:
+            self._timed(Stage.SEARCH, self._search)
+        self._choose_videos()
+        for stage in VIDEO_STAGES:
+            if stage in stages:
+                self._timed(stage, lambda stage=stage: self._run_video_stage(stage))
+        self._run_step(Stage.DEDUP, DedupStep(self.workspace, self.workspace.config.dedup))
+        self._run_step(Stage.DATASET, DatasetStep(self.workspace, self.workspace.config.dataset))
+        self.run.finished_at = utc_now()
+        return self.run
+
+    def plan(self) -> dict[Stage, int]:
+        """How many known videos each per-video stage would run now; for a later stage only if the earlier are done."""
+        self._choose_videos()
+        videos = self._videos()
+        counts: dict[Stage, int] = {}
+        for stage in (stage for stage in VIDEO_STAGES if stage in self.workspace.config.stages):
+            step = video_stage(stage, self.workspace)
+            counts[stage] = sum(not _is_current(step, video) for video in videos)
+        return counts
+
+    def _search(self) -> None:
+        self.run.registered = register_inputs(self.workspace)
+        keywords = self.workspace.config.search.keywords
+        add_partitions(self.instance, KEYWORDS, keywords)
+        self.tally.started(Stage.SEARCH, len(keywords))
+        for keyword in keywords:
+            try:
+                self._materialize(Stage.SEARCH, {"dagster/partition": keyword})
+            except MinerError as error:
+                self.run.searches_failed.append((keyword, error))
+        summary, registered = self.tally.summary, self.run.registered
+        summary.computed = len(registered.new) + len(keywords)
+        summary.reused = len(registered.video_ids) - len(registered.new)
+        summary.failed = len(registered.lost) + len(self.run.searches_failed)
+        summary.items = summary.computed + summary.reused + summary.failed
+
+    def _choose_videos(self) -> None:
+        config, catalog = self.workspace.config, self.workspace.catalog
+        chosen = set(self.run.registered.video_ids)
+        if config.from_registry == "all":
+            chosen |= {video.video_id for video in catalog.videos() if video.status is not Status.SKIPPED}
+        elif config.from_registry == "pending":
+            chosen |= {video.video_id for video in catalog.videos() if video.status in UNFINISHED}
+        self.run.video_ids = [video.video_id for video in catalog.videos(ids=sorted(chosen))]
+        add_partitions(self.instance, VIDEOS, self.run.video_ids)
+
+    def _videos(self) -> list[Video]:
+        return [
+            video
+            for video in self.workspace.catalog.videos(ids=self.run.video_ids)
+            if video.video_id not in self.run.failures
+        ]
+
+    def _run_video_stage(self, stage: Stage) -> None:
+        step, videos = video_stage(stage, self.workspace), self._videos()
+        current = {video.video_id for video in videos if _is_current(step, video)}
+        known = self._failed_before(step, [video for video in videos if video.video_id not in current])
+        wanted = {video.video_id for video in videos} - current - set(known)
+        summary = self.tally.summary
+        keys = list(self.instance.get_dynamic_partitions(str(VIDEOS.name)))
+        for first, last in contiguous_ranges(keys, wanted, current, MAX_GAP):
+            tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+            self._materialize(stage, tags)
+        failed = self._failures_of(stage, wanted)
+        self.run.failures.update({**failed, **known})
+        summary.items = len(videos)
+        summary.reused = len(current)
+        summary.failed = len(failed) + len(known)
+
+    def _failed_before(self, step: VideoStage, videos: Sequence[Video]) -> dict[str, StageRecord]:
+        """Videos that failed for good with the very same input and settings: trying again gives the same."""
+        if step.force:
+            return {}
+        failed = self._failures_of(step.stage, {video.video_id for video in videos})
+        return {
+            video.video_id: record
+            for video in videos
+            if (record := failed.get(video.video_id)) and not record.retryable and _same_keys(step, video, record)
+        }
+
+    def _failures_of(self, stage: Stage, ids: Iterable[str]) -> dict[str, StageRecord]:
+        records = self.workspace.catalog.stage_records(stage=stage, ids=sorted(ids))
+        return {record.video_id: record for record in records if record.status == FAILED}
+
+    def _run_step(self, stage: Stage, step: "DedupStep | DatasetStep") -> None:
+        if stage not in self.workspace.config.stages:
+            return
+        self.tally.summary = summary = StageSummary()
+        self.run.stages[stage] = summary
+        began = time.monotonic()
+        if step.is_current():
+            summary.reused = step.items()
+        else:
+            self.tally.started(stage, 1)
+            self._materialize(stage, {})
+            summary.computed = step.items()
+        summary.items = step.items()
+        summary.seconds = time.monotonic() - began
+
+    def _timed(self, stage: Stage, action: Callable[[], None]) -> None:
+        self.tally.summary = self.run.stages[stage] = StageSummary()
+        began = time.monotonic()
+        try:
+            action()
+        finally:
+            self.run.stages[stage].seconds = time.monotonic() - began
+
+    def _materialize(self, stage: Stage, tags: dict[str, str]) -> None:
+        """One Dagster run. Failed videos are in the registry; any other error ends the pipeline."""
+        try:
+            self._job.execute_in_process(
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(asset_key(stage))],
+                tags=tags,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        except dg.Failure:
+            return
+
+
+def _is_current(step: VideoStage, video: Video) -> bool:
+    try:
+        return not step.force and step.artifact_keys(video) == step.keys(video) and step.keys(video).compute != ""
+    except MinerError:
+        return False
+
+
+def _same_keys(step: VideoStage, video: Video, record: StageRecord) -> bool:
+    try:
+        keys = step.keys(video)
+    except MinerError:
+        return False
+    return (record.compute_key or "", record.decision_key or "") == (keys.compute, keys.decision)

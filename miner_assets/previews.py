@@ -1,0 +1,96 @@
+"""Pictures for people: contact sheets of what a stage kept and dropped."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from miner_assets.logic.coco_format import Annotation, Coco, Image
+from miner_resources.images import contact_sheet, draw_boxes, encode_image, read_image
+from miner_resources.records import Rgb, Stage
+from miner_resources.storage import Storage
+
+TILES: Final = 8
+COLUMNS: Final = 4
+TILE_WIDTH: Final = 240
+SHEET_TILES: Final = 48
+SHEET_COLUMNS: Final = 8
+VISUALIZATIONS: Final = 1000
+"""Nobody looks at more, and each costs some 10 ms."""
+
+
+def decision_sheet(
+    storage: Storage, stage: Stage, video_id: str, frames: pl.DataFrame, scores: pl.DataFrame
+) -> Path | None:
+    """Frames around the threshold: the least certain of the kept ones and the best of the dropped ones.
+
+    Args:
+        frames: with `frame_index`, `timestamp_s` and `path`.
+        scores: with `frame_index`, `best_class`, `score` and `kept`.
+
+    Returns:
+        the picture's path, None for a video without frames.
+    """
+    rows = scores.join(frames, on="frame_index", how="inner", maintain_order="left")
+    kept = rows.filter("kept").sort("score").head(TILES // 2)
+    dropped = rows.filter(~pl.col("kept")).sort("score", descending=True).head(TILES - len(kept))
+    shown = pl.concat([kept, dropped])
+    if shown.is_empty():
+        return None
+    tiles: list[tuple[Rgb, str, bool]] = [
+        (
+            read_image(storage.root / row["path"]),
+            f"{row['timestamp_s']:.1f} s  {row['best_class']} {row['score']:.2f}",
+            bool(row["kept"]),
+        )
+        for row in shown.iter_rows(named=True)
+    ]
+    target = storage.contact_sheets / stage.value / f"{video_id}.jpg"
+    with storage.publish_file(target) as temporary:
+        temporary.write_bytes(encode_image(contact_sheet(tiles, COLUMNS, TILE_WIDTH), "jpg", 85))
+    return target
+
+
+def write_visualizations(images: Path, coco: Coco, folder: Path) -> None:
+    """Draw the boxes on pictures that have some, at most `VISUALIZATIONS` of them, spread over the dataset."""
+    boxes = _by_image(coco)
+    chosen = _spread([image for image in coco["images"] if image["id"] in boxes], VISUALIZATIONS)
+    for image in chosen:
+        name = f"{Path(image['file_name']).stem}.jpg"
+        (folder / name).write_bytes(encode_image(_drawn(images, image, boxes, coco), "jpg", 90))
+
+
+def dataset_sheet(images: Path, coco: Coco, target: Path) -> None:
+    """One picture of the whole dataset: images spread over it, with their boxes and split."""
+    boxes = _by_image(coco)
+    tiles: list[tuple[Rgb, str, bool]] = [
+        (_drawn(images, image, boxes, coco), f"{image['split']}  {image['timestamp_s']:.1f} s", True)
+        for image in _spread(coco["images"], SHEET_TILES)
+    ]
+    if tiles:
+        target.write_bytes(encode_image(contact_sheet(tiles, SHEET_COLUMNS, TILE_WIDTH), "jpg", 88))
+
+
+def _by_image(coco: Coco) -> dict[int, list[Annotation]]:
+    boxes: dict[int, list[Annotation]] = {}
+    for box in coco["annotations"]:
+        boxes.setdefault(box["image_id"], []).append(box)
+    return boxes
+
+
+def _spread(images: list[Image], count: int) -> list[Image]:
+    step = max(1.0, len(images) / count)
+    return [images[int(place * step)] for place in range(min(count, len(images)))]
+
+
+def _drawn(images: Path, image: Image, boxes: dict[int, list[Annotation]], coco: Coco) -> Rgb:
+    rgb = read_image(images / image["file_name"])
+    found = boxes.get(image["id"], [])
+    if not found:
+        return rgb
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    corners = np.array([[x, y, x + w, y + h] for x, y, w, h in (box["bbox"] for box in found)], np.float32)
+    scores = [score for box in found if (score := box["score"]) is not None]
+    shown = scores if len(scores) == len(found) else None
+    return draw_boxes(rgb, corners, [names[box["category_id"]] for box in found], shown)
