@@ -213,7 +213,7 @@ _WITHOUT_SPLIT: Final = pl.Schema({name: kind for name, kind in DATASET_FRAMES_S
     code_version="1",
     config_schema=launchpad_schema(DatasetConfig),
 )
-def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[Any]:
     """The COCO dataset over all unique frames, split by video so that near-duplicates never cross a split.
 
     Boxes below the confidence threshold are left out here, so another threshold costs no model.

@@ -6,7 +6,7 @@ All boxes above a low floor are stored; the confidence threshold applies when th
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import numpy as np
@@ -158,7 +158,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
 )
 def detections(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], object_detector: ObjectDetectors
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Boxes of the classes on every frame that is unique within its video.
 
     Boxes far below the confidence threshold are stored too, so that a lower one costs no model.

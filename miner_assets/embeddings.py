@@ -1,6 +1,7 @@
 """The asset `embeddings`: one vector per frame that passed the filter, and which are near-duplicates in their video."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -122,7 +123,7 @@ class EmbedStage(FrameStage[Rgb, Floats]):
 )
 def embeddings(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], image_embedder: ImageEmbedders
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """One unit vector for each frame that passed the filter, and which frames repeat an earlier one of their video.
 
     A frame is kept if its cosine similarity to every kept frame before it is below the threshold.

@@ -177,7 +177,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
 )
 def filtered_frames(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], text_image_model: TextImageModels
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The frames that show one of the classes, with every frame's score for every class.
 
     Dropped frames keep their scores and the reason: `below_threshold` or `negative_prompt`.

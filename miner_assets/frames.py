@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -100,7 +101,7 @@ class ExtractStage:
     ) -> pl.DataFrame:
         old = self._reusable(task)
         rows: list[Row] = [self._keep(row, folder) for row in old if row["frame_index"] in set(wanted)]
-        have = {row["frame_index"] for row in rows}
+        have = {int(str(row["frame_index"])) for row in rows}
         for frame in decode_frames(source, index, [target for target in wanted if target not in have]):
             if self._stop.is_set():
                 raise InvalidData(f"{task.video_id}: extraction was stopped", remedy="run again to go on")
@@ -149,7 +150,9 @@ class ExtractStage:
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),
     config_schema=launchpad_schema(ExtractionConfig),
 )
-def frames(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> Iterator[dg.MaterializeResult]:
+def frames(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Sampled frames as pictures, and a table with the exact time, size, sharpness and brightness of each.
 
     A frame is known by its pts; `frame_index` is its place in display order. A damaged video fails with its reason.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -96,7 +97,7 @@ def _as_result(hit: web_video.SearchHit, now: datetime) -> SearchResult:
 )
 def search_results(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The videos that a keyword search finds, registered as pending; known and removed ones are left alone."""
     config = with_overrides(workspace.config.search, context.op_execution_context.op_config, "search")
     keyword, now = context.partition_key, utc_now()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import dagster as dg
 
@@ -85,7 +85,7 @@ class VideoStage(Protocol):
 
 def run_stage(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: VideoStage
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Run `stage` over the partitions of this Dagster run.
 
     Yields:
@@ -142,7 +142,7 @@ class _Log:
         self.workspace = workspace
         self.stage = stage
         self.failures: list[StageRecord] = []
-        self.results: list[dg.MaterializeResult] = []
+        self.results: list[dg.MaterializeResult[Any]] = []
         self._started = datetime.now(UTC)
         self._folded_at = time.monotonic()
         ids = list(context.partition_keys)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import numpy as np
@@ -122,7 +122,9 @@ _PATH: Final = ["frame_index", "path"]
     code_version="1",
     config_schema=launchpad_schema(DedupConfig),
 )
-def unique_frames(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult:
+def unique_frames(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+) -> dg.MaterializeResult[Any]:
     """The frames that repeat no frame of any video before theirs, and for every other frame which one it repeats.
 
     Videos count in the order in which they were added, so a new video never changes what was decided before.

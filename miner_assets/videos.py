@@ -128,7 +128,9 @@ def _described(video: Video, found: dict[str, Any], info: VideoInfo) -> Video:
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=50),
     config_schema=launchpad_schema(DownloadConfig),
 )
-def videos(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> Iterator[dg.MaterializeResult]:
+def videos(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+) -> Iterator[dg.MaterializeResult[Any]]:
     """One video file for each partition, with its facts as JSON beside it.
 
     Local files are hard-linked, URLs are fetched by yt-dlp. What is no video, or cannot be opened, fails here.

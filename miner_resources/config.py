@@ -210,6 +210,6 @@ class MinerConfig(Section):
 
 
 def _without_force(values: Json) -> Json:
-    if isinstance(values, dict):
+    if isinstance(values, Mapping):
         return {key: _without_force(value) for key, value in values.items() if key != "force"}
     return values

@@ -4,7 +4,7 @@ Rows of frames live in Parquet tables whose columns are `*_SCHEMA` below (polars
 dataclass. To add a column: extend the schema here, fill it in its stage, say so in the CHANGELOG.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from miner_resources.errors import InvalidData
 
 Rgb = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 UNIT_LENGTH_TOLERANCE: Final = 1e-3
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +175,7 @@ class Storage:
         return path.absolute().relative_to(self.root).as_posix()
 
     @contextmanager
-    def publish_file(self, target: Path) -> Iterator[Path]:
+    def publish_file(self, target: Path) -> Generator[Path]:
         """Yield a temporary path; when the block ends without an error it becomes `target` by one rename."""
         temporary = self._temporary(target)
         try:
@@ -188,7 +188,7 @@ class Storage:
             temporary.unlink(missing_ok=True)
 
     @contextmanager
-    def publish_folder(self, target: Path) -> Iterator[Path]:
+    def publish_folder(self, target: Path) -> Generator[Path]:
         """Yield a temporary folder; when the block ends without an error it becomes `target` by one rename.
 
         An older `target` is moved out of the way just before, because a rename cannot replace a folder that has files.
@@ -200,6 +200,16 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             self.discard(target)
             temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextmanager
+    def scratch(self, name: str) -> Generator[Path]:
+        """Yield an empty folder on the same volume, removed afterwards."""
+        temporary = self._temporary(Path(name))
+        temporary.mkdir()
+        try:
+            yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

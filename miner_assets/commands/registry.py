@@ -102,7 +102,7 @@ def import_file(
     found = read_import(file)
     videos, lost = _resolve(workspace, found.urls)
     new = workspace.catalog.add_videos([*found.videos, *videos])
-    for record in found.records:
+    for record in (record for record in found.records if record.video_id in set(new)):
         events.publish(workspace.storage, record)
     workspace.catalog.fold()
     out.print(f"{len(new)} videos added, {len(found.videos) + len(videos) - len(new)} known already")

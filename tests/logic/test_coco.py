@@ -212,6 +212,14 @@ def test_a_higher_threshold_changes_no_id(threshold):
     assert ids(built(boxes=kept), "annotations").items() <= ids(built(), "annotations").items()
 
 
+def test_a_higher_threshold_of_one_class_changes_no_id_of_another():
+    boxes = boxes_table(*(box("file-0123", 30, name, 0.9 - 0.1 * rank) for rank in range(4) for name in CLASSES))
+    kept = boxes.filter((pl.col("category") == "person") | (pl.col("score") > 0.75))
+    old, new = (built(boxes=table)["annotations"] for table in (boxes, kept))
+    assert len(new) == 6
+    assert all(annotation in old for annotation in new)
+
+
 @given(st.permutations(range(len(BOXES))))
 def test_the_order_of_the_detections_does_not_matter(order):
     assert built(boxes=BOXES[list(order)]) == built()

@@ -111,6 +111,15 @@ def test_small_cases(vectors, threshold, duplicate_of):
     assert np.isnan(decisions.similarity).tolist() == decisions.kept.tolist()
 
 
+def test_a_tie_goes_to_the_earliest_wherever_the_equals_are(monkeypatch):
+    first, second, between = np.split(unit([[1, 0], [0, 1], [1, 1]]), 3)
+    in_block = deduplicate(np.concatenate([second, between]), 0.7, kept_before=first)
+    assert in_block.duplicate_of.tolist() == [-1, 0]
+    monkeypatch.setattr(dedup, "PIECE", 1)
+    in_pieces = deduplicate(between, 0.7, kept_before=np.concatenate([first, second]))
+    assert in_pieces.duplicate_of.tolist() == [0]
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.9, 0.999], ids=str)
 @pytest.mark.parametrize("dimension", [16, 768])
 def test_many_blocks_and_pieces(monkeypatch, dimension, threshold):

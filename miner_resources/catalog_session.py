@@ -1,0 +1,81 @@
+"""One use of the registry: lock, open, fold, close; what every method of `Catalog` stands on."""
+
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+import duckdb
+
+from miner_resources.catalog_rebuild import rebuild_registry
+from miner_resources.catalog_rows import load_ledger, save_ledger
+from miner_resources.events import Event, pending, publish, settle
+from miner_resources.registry_database import RegistryDatabase, transaction
+from miner_resources.registry_records import RebuildReport
+from miner_resources.storage import Storage
+
+_log = logging.getLogger(__name__)
+
+
+class CatalogSession:
+    """Opens the registry of one output folder and keeps it in step with the events.
+
+    Args:
+        storage: the output folder.
+        timeout_s: how long to wait for other processes before `RegistryBusy`.
+    """
+
+    def __init__(self, storage: Storage, *, timeout_s: float) -> None:
+        self.storage = storage
+        self._database = RegistryDatabase(storage, timeout_s=timeout_s)
+
+    def rebuild(self) -> RebuildReport:
+        """See `Catalog.rebuild`."""
+        with self._database.lock():
+            report = rebuild_registry(self._database)
+            with self._database.connection() as connection:
+                self.fold(connection)
+        return report
+
+    def say(self, connection: duckdb.DuckDBPyConnection, events: Sequence[Event]) -> None:
+        """Publish events and take them over at once; a kill in between leaves them to the next fold."""
+        for event in events:
+            publish(self.storage, event)
+        if events:
+            self.fold(connection)
+
+    def fold(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Take over all pending events in one transaction, then settle them; returns how many there were."""
+        spooled = pending(self.storage)
+        if not spooled:
+            return 0
+        before = load_ledger(connection, {item.event.video_id for item in spooled})
+        after = before.copy()
+        for item in spooled:
+            after.apply(item.event)
+        with transaction(connection):
+            save_ledger(connection, after, before=before)
+        settle(self.storage, spooled)
+        return len(spooled)
+
+    @contextmanager
+    def open(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection, None, None]:
+        """A connection behind the lock; a registry that is missing is made first, from what there is."""
+        with self._database.lock():
+            if not self.storage.registry.exists():
+                for problem in rebuild_registry(self._database).problems:
+                    _log.warning("making a new registry: %s", problem)
+            with self._database.connection(read_only=read_only) as connection:
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
+        """A connection that cannot write. Events that are still pending are not seen."""
+        with self.open(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
+        """A connection whose registry is up to date, so that what is written now counts as the latest."""
+        with self.open() as connection:
+            self.fold(connection)
+            yield connection

@@ -1,0 +1,90 @@
+"""Models as Dagster resources: loaded on first use, kept for the step, released after it.
+
+One process holds at most one model at a time: two would rarely fit on one GPU, and stages run one after another.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from miner_resources.models.adapter import Adapter
+
+if TYPE_CHECKING:
+    from miner_resources.models.adapter import ImageEmbedder, ObjectDetector, TextImageModel
+
+
+class ModelSlot:
+    """The one model that a process holds. `loads` counts how often one was loaded."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+        self._held: tuple[tuple[object, ...], Adapter] | None = None
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[object, ...], load: Callable[[], Any]) -> Any:  # noqa: ANN401 (kinds differ by key)
+        """The model of that key, loading it in place of another one if need be."""
+        with self._lock:
+            if self._held is None or self._held[0] != key:
+                self._release()
+                self._held = (key, load())
+                self.loads += 1
+            return self._held[1]
+
+    def release(self) -> None:
+        """Let go of the model, if there is one."""
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held[1].release()
+            self._held = None
+
+
+SLOT = ModelSlot()
+
+
+class _Models(dg.ConfigurableResource[Any]):
+    """What the three resources share."""
+
+    device: str = Field(default="auto", description="auto | cpu | cuda | cuda:N | mps")
+    precision: str = Field(default="auto", description="auto | fp32 | bf16 | fp16")
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 (Dagster's hook)
+        """Runs after the step, also after a failed one."""
+        SLOT.release()
+
+    def _get(self, kind: str, name: str, batch_size: object) -> Any:  # noqa: ANN401 (kinds differ)
+        # torch and transformers take seconds to import: not before a model is wanted.
+        from miner_resources.models import loading
+
+        load = getattr(loading, kind)
+        key = (kind, name, self.device, self.precision, batch_size)
+        return SLOT.get(key, lambda: load(name, device=self.device, precision=self.precision, batch_size=batch_size))
+
+
+class TextImageModels(_Models):
+    """Scores pictures against texts."""
+
+    def get(self, name: str, batch_size: object) -> "TextImageModel":
+        """The model of that name, loaded."""
+        return self._get("load_text_image_model", name, batch_size)
+
+
+class ImageEmbedders(_Models):
+    """Turns pictures into vectors."""
+
+    def get(self, name: str, batch_size: object) -> "ImageEmbedder":
+        """The model of that name, loaded."""
+        return self._get("load_embedder", name, batch_size)
+
+
+class ObjectDetectors(_Models):
+    """Finds boxes."""
+
+    def get(self, name: str, batch_size: object) -> "ObjectDetector":
+        """The model of that name, loaded."""
+        return self._get("load_detector", name, batch_size)

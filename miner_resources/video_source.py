@@ -1,0 +1,134 @@
+"""From what a user typed to videos with stable ids: local files, folders, and URLs.
+
+A local file is named by its content, so the same file under two names is one video. What is already in the registry
+costs neither hashing nor a request.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from miner_resources.errors import MinerError, NotFound
+from miner_resources.records import Video
+from miner_resources.web_video import with_suffix
+
+VIDEO_SUFFIXES: Final = frozenset(
+    {".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v"}
+    | {".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm"}
+    | {".ts", ".vob", ".webm", ".wmv", ".y4m"}
+)
+
+_HASH_BLOCK: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An input that no video could be made of, and why."""
+
+    source: str
+    error: MinerError
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def local_path(source: str) -> Path | None:
+    """The path that `source` names on this machine, None if it is a URL of another kind."""
+    parts = urlsplit(source)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme and "://" in source:
+        return None
+    return None if re.match(r"[a-z]+\d*:", source) else Path(source).expanduser()
+
+
+def local_files(path: Path) -> list[Path]:
+    """The video files at `path`: itself, or everything with a video suffix below a folder, sorted by name.
+
+    Raises:
+        NotFound: there is nothing at `path`, or no video below it.
+    """
+    if path.is_file():
+        return [path.absolute()]
+    if not path.is_dir():
+        raise NotFound(f"{path} does not exist", remedy="give an existing file or folder, or a URL with https://")
+    below = sorted(found for found in path.rglob("*") if found.suffix.lower() in VIDEO_SUFFIXES and found.is_file())
+    visible = [found for found in below if not any(part.startswith(".") for part in found.relative_to(path).parts)]
+    if not visible:
+        raise NotFound(f"{path} holds no video files", remedy=f"known suffixes: {' '.join(sorted(VIDEO_SUFFIXES))}")
+    return [found.absolute() for found in visible]
+
+
+def local_video(path: Path, known: Mapping[str, Video], now: datetime) -> Video:
+    """The row of a local file; hashes it unless `known` (by URL) has it with the same size and time."""
+    status = path.stat()
+    old = known.get(str(path))
+    if old and (old.source_size, old.source_mtime_ns) == (status.st_size, status.st_mtime_ns):
+        return old
+    return Video(
+        video_id=f"file-{content_hash(path)[:12]}",
+        url=str(path),
+        title=path.stem,
+        added_at=now,
+        source_size=status.st_size,
+        source_mtime_ns=status.st_mtime_ns,
+    )
+
+
+def find_videos(
+    sources: Sequence[str],
+    *,
+    registered: Sequence[Video],
+    list_url: Callable[[str], Sequence[Video]],
+    now: datetime,
+) -> Iterator[Video | Lost]:
+    """Turn inputs into videos, one yield for each video found or input lost.
+
+    Args:
+        sources: local files, folders, `file:` URLs, and any URL that yt-dlp takes.
+        registered: the videos that are already known.
+        list_url: lists the videos behind a URL (`web_video.list_url` with its settings).
+        now: `added_at` of new rows; the same for all, so that the order of a batch is the order of ids.
+    """
+    known = {video.url: video for video in registered}
+    owners = {video.video_id: video.url for video in registered}
+    for source in sources:
+        path = local_path(source)
+        try:
+            if path is not None:
+                for file in local_files(path):
+                    yield local_video(file, known, now)
+            elif source in known:
+                yield known[source]
+            else:
+                for video in list_url(source):
+                    yield _kept_apart(video, owners)
+        except MinerError as error:
+            yield Lost(source, error)
+        except OSError as error:
+            yield Lost(source, NotFound(f"{source} cannot be read: {error.strerror}", remedy="check its permissions"))
+
+
+def _kept_apart(video: Video, owners: dict[str, str]) -> Video:
+    """Give a direct link its own id: yt-dlp names those by their file name alone, which many URLs share."""
+    if owners.setdefault(video.video_id, video.url) != video.url and video.video_id.startswith("generic-"):
+        video = replace(video, video_id=with_suffix(video.video_id, video.url))
+        owners[video.video_id] = video.url
+    return video
+
+
+def utc_now() -> datetime:
+    """The time in UTC, to the millisecond that the registry keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
