@@ -76,18 +76,18 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         vectors = self._vectors(plan, rows)
         indexes = plan.frames["frame_index"].to_numpy()
         decided = deduplicate(vectors, self.config.threshold)
-        keepers = np.where(decided.kept, 0, decided.duplicate_of)
+        repeats = [None if index < 0 else int(indexes[index]) for index in decided.duplicate_of.tolist()]
         table = pl.DataFrame(
             {
                 "video_id": plan.frames["video_id"],
                 "frame_index": indexes,
                 "embedding": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1])),
                 "kept": decided.kept,
-                "duplicate_of": pl.Series(indexes[keepers] if len(indexes) else indexes),
-                "similarity": decided.similarity,
+                "duplicate_of": repeats,
+                "similarity": pl.Series(decided.similarity).fill_nan(None),
             },
             schema=embeddings_schema(vectors.shape[1]),
-        ).with_columns(pl.when(~pl.col("kept")).then("duplicate_of", "similarity"))
+        )
         with self.storage.publish_file(self.storage.embeddings_table(plan.task.video_id)) as target:
             write_table(target, table, plan.task.keys, {MODEL: self._identity})
         kept = int(decided.kept.sum())

@@ -137,7 +137,8 @@ class Pipeline:
         self.run.registered = register_inputs(self.workspace)
         keywords = self.workspace.config.search.keywords
         add_partitions(self.instance, KEYWORDS, keywords)
-        self.tally.started(Stage.SEARCH, len(keywords))
+        if keywords:
+            self.tally.started(Stage.SEARCH, len(keywords))
         for keyword in keywords:
             try:
                 self._materialize(Stage.SEARCH, {"dagster/partition": keyword})

@@ -1,6 +1,7 @@
 """`pipeline_result.json`: what a run did, for scripts."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ def build_result(workspace: Workspace, run: PipelineRun, demo: dict[str, Json] |
     inputs_lost = len(run.registered.lost) + len(run.searches_failed)
     failed = len(run.failures) + inputs_lost
     total = len(run.video_ids) + inputs_lost
+    urls = {video.video_id: video.url for video in workspace.catalog.videos(ids=list(run.failures))}
     result: dict[str, Json] = {
         "version": version("video-miner"),
         "config_hash": workspace.config.config_hash,
@@ -30,7 +32,7 @@ def build_result(workspace: Workspace, run: PipelineRun, demo: dict[str, Json] |
             stage.value: {**asdict(summary), "seconds": round(summary.seconds, 3)}
             for stage, summary in run.stages.items()
         },
-        "errors": [*_input_errors(run), *(_video_error(record) for record in run.failures.values())],
+        "errors": [*_input_errors(run), *(_video_error(record, urls) for record in run.failures.values())],
     }
     return result | {"demo": demo} if demo is not None else result
 
@@ -67,10 +69,11 @@ def annotation_count(workspace: Workspace) -> int:
     return len(coco["annotations"])
 
 
-def _video_error(record: StageRecord) -> dict[str, Json]:
+def _video_error(record: StageRecord, urls: Mapping[str, str]) -> dict[str, Json]:
     kind, _, message = (record.error or "").partition(": ")
     return {
         "video_id": record.video_id,
+        "source": urls.get(record.video_id),
         "stage": record.stage.value,
         "error": kind,
         "message": message,

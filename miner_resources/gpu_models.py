@@ -5,19 +5,20 @@ One process holds at most one model at a time: two would rarely fit on one GPU, 
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from miner_resources.models.adapter import Adapter
-
-if TYPE_CHECKING:
-    from miner_resources.models.adapter import ImageEmbedder, ObjectDetector, TextImageModel
+from miner_resources.models.adapter import Adapter, ImageEmbedder, ObjectDetector, TextImageModel
 
 
 class ModelSlot:
-    """The one model that a process holds. `loads` counts how often one was loaded."""
+    """The one model that a process holds.
+
+    Attributes:
+        loads: how often a model was loaded in this process.
+    """
 
     def __init__(self) -> None:
         self.loads = 0
@@ -33,6 +34,11 @@ class ModelSlot:
                 self.loads += 1
             return self._held[1]
 
+    @property
+    def empty(self) -> bool:
+        """Whether no model is held."""
+        return self._held is None
+
     def release(self) -> None:
         """Let go of the model, if there is one."""
         with self._lock:
@@ -40,8 +46,8 @@ class ModelSlot:
 
     def _release(self) -> None:
         if self._held is not None:
-            self._held[1].release()
-            self._held = None
+            (_, model), self._held = self._held, None
+            model.release()
 
 
 SLOT = ModelSlot()
@@ -57,7 +63,7 @@ class _Models(dg.ConfigurableResource[Any]):
         """Runs after the step, also after a failed one."""
         SLOT.release()
 
-    def _get(self, kind: str, name: str, batch_size: object) -> Any:  # noqa: ANN401 (kinds differ)
+    def _get(self, kind: str, name: str, batch_size: int | str) -> Any:  # noqa: ANN401 (kinds differ)
         # torch and transformers take seconds to import: not before a model is wanted.
         from miner_resources.models import loading
 
@@ -69,7 +75,7 @@ class _Models(dg.ConfigurableResource[Any]):
 class TextImageModels(_Models):
     """Scores pictures against texts."""
 
-    def get(self, name: str, batch_size: object) -> "TextImageModel":
+    def get(self, name: str, batch_size: int | str = "auto") -> TextImageModel:
         """The model of that name, loaded."""
         return self._get("load_text_image_model", name, batch_size)
 
@@ -77,7 +83,7 @@ class TextImageModels(_Models):
 class ImageEmbedders(_Models):
     """Turns pictures into vectors."""
 
-    def get(self, name: str, batch_size: object) -> "ImageEmbedder":
+    def get(self, name: str, batch_size: int | str = "auto") -> ImageEmbedder:
         """The model of that name, loaded."""
         return self._get("load_embedder", name, batch_size)
 
@@ -85,6 +91,6 @@ class ImageEmbedders(_Models):
 class ObjectDetectors(_Models):
     """Finds boxes."""
 
-    def get(self, name: str, batch_size: object) -> "ObjectDetector":
+    def get(self, name: str, batch_size: int | str = "auto") -> ObjectDetector:
         """The model of that name, loaded."""
         return self._get("load_detector", name, batch_size)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from miner_assets.commands.reporting import print_table
-from miner_assets.commands.shared import out, reports_errors
-from miner_resources.models.catalogue import CATALOGUE
+from miner_assets.commands.shared import err, out, reports_errors
+from miner_resources.models.catalogue import CATALOGUE, DETECTION, resolve
 
 models = typer.Typer(no_args_is_help=True, help="The model catalogue.")
 
@@ -34,4 +34,8 @@ def download(name: Annotated[str, typer.Argument(help="A name of `models list`."
     """
     from miner_resources.models.loading import fetch_weights
 
-    out.print(f"{name} is at {fetch_weights(name)}")
+    tasks = [entry.task for entry in CATALOGUE if entry.name == name] or [DETECTION]
+    for task in tasks:
+        with err.status(f"fetching {name} …"):
+            folder = fetch_weights(resolve(name, task))
+        out.print(f"{name} ({task}) is at {folder}", highlight=False, soft_wrap=True)

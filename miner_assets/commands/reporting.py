@@ -66,9 +66,11 @@ class ProgressBars:
         """Count a video; say why one failed."""
         if record.stage in self._tasks:
             self._progress.advance(self._tasks[record.stage])
+        if not self._verbose:
+            return
         if record.status == "failed":
-            self._console.print(f"[red]failed[/red] {record.video_id}: {record.error}", highlight=False)
-        elif self._verbose:
+            self._console.print(f"[red]failed[/red] {record.video_id}: {record.error}", highlight=False, soft_wrap=True)
+        else:
             state = "up to date" if reused else "done"
             self._console.print(
                 f"[dim]{record.stage} {record.video_id}: {state} {record.metrics}[/dim]", highlight=False
@@ -108,7 +110,7 @@ def _errors(errors: Sequence[dict[str, Any]]) -> Table:
     for column in ("video", "stage", "reason", "what to do"):
         table.add_column(column, overflow="fold")
     for error in errors:
-        name = error["video_id"] or error["source"]
+        name = (error["source"] or "").rsplit("/", maxsplit=1)[-1] or error["video_id"]
         table.add_row(name, error["stage"], error["message"], error["remedy"])
     return table
 

@@ -129,9 +129,7 @@ def _crop(image: Image.Image, boxes: list[Box], look: Look) -> tuple[Image.Image
     window = (left, top, left + width, top + height)
     zoomed = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=window)
     zoom = look.zoom
-    moved = [
-        Box(label=b.label, x=(b.x - left) * zoom, y=(b.y - top) * zoom, w=b.w * zoom, h=b.h * zoom) for b in boxes
-    ]
+    moved = [Box(label=b.label, x=(b.x - left) * zoom, y=(b.y - top) * zoom, w=b.w * zoom, h=b.h * zoom) for b in boxes]
     return zoomed, moved
 
 
@@ -144,7 +142,9 @@ def _background_canvas(background: Background) -> Image.Image:
     return Image.fromarray((dark + (light - dark) * mix + 0.5).astype(np.uint8))
 
 
-def _pattern(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _pattern(
+    background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]
+) -> npt.NDArray[np.floating]:
     """Share of the light colour per pixel, 0..1."""
     cosine, sine, period = math.cos(background.angle_rad), math.sin(background.angle_rad), background.period_px
     u, v = cosine * x + sine * y, cosine * y - sine * x
@@ -164,7 +164,7 @@ def _pattern(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[
     return mix
 
 
-def _hills(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _hills(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
     rng = np.random.default_rng(background.detail_seed)
     mix = np.clip(1 - 0.4 * y / HEIGHT, 0, 1)
     for layer in range(3):
@@ -174,7 +174,7 @@ def _hills(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np
     return mix
 
 
-def _bokeh(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _bokeh(background: Background, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
     rng = np.random.default_rng(background.detail_seed)
     mix = np.zeros_like(x)
     for _ in range(int(rng.integers(6, 13))):

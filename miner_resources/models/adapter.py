@@ -1,20 +1,23 @@
 """What a model adapter looks like to a stage: uint8 pictures in, plain validated arrays out.
 
 Each kind has one Protocol; families (`siglip.py`, `dino.py`, `owlv2.py`) implement it, and `loading.py` chooses.
+Importing this module is quick: no torch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from miner_resources.models.preprocess import Preprocess
 from miner_resources.records import Boxes, Floats
 
+if TYPE_CHECKING:
+    from miner_resources.models.preprocess import Preprocess
+
 Batch = npt.NDArray[np.uint8]
-"""(N, S, S, 3) pictures at the model's input size, as `preprocess.resize` gives them."""
+"""(N, S, S, 3) pictures at the model's input size, as `preprocess.resize` gives them; N may be 0."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,26 @@ class Adapter(Protocol):
     """What all kinds have."""
 
     @property
-    def preprocess(self) -> Preprocess:
+    def preprocess(self) -> "Preprocess":
         """How pictures are resized; safe to use from several threads."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Every forward pass has exactly this many pictures; shorter batches are padded."""
+        """How many pictures to hand over at a time, so that every device has a full batch.
+
+        More or fewer work too: batches are split and padded to one fixed size, so that the result of a picture does not
+        depend on which others come along.
+        """
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Equal for adapters that give equal numbers: weights, number format and preprocessing."""
         ...
 
     def release(self) -> None:
-        """Free the device's memory. The adapter cannot be used afterwards."""
+        """Free the device's memory. The adapter cannot be used afterwards; releasing twice is fine."""
         ...
 
 
@@ -61,6 +73,11 @@ class TextImageModel(Adapter, Protocol):
 
 class ImageEmbedder(Adapter, Protocol):
     """Turns pictures into vectors whose cosine says how alike they are."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
 
     def embed(self, images: Batch) -> Floats:
         """(N, D) unit vectors."""
@@ -85,10 +102,10 @@ class ObjectDetector(Adapter, Protocol):
             images: at the model's input size.
             sizes: (height, width) of the originals.
             prompts: P texts.
-            labels: the class of each text.
+            labels: the class of each text; a class may have several texts.
             floor: lowest score to report.
 
         Returns:
-            one for each picture, boxes by falling score.
+            one for each picture, boxes by falling score, equal scores from top to bottom and left to right.
         """
         ...

@@ -8,14 +8,20 @@ import numpy.typing as npt
 from miner_resources.records import Floats
 
 
+def from_centres(boxes: Floats) -> Floats:
+    """Corners of (N, 4) boxes that are given as centre x, centre y, width, height."""
+    centre, half = boxes[:, :2], boxes[:, 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
 def clip(xyxy: npt.NDArray[np.floating[Any]], height: int, width: int) -> Floats:
-    """Boxes cut to the picture."""
+    """Boxes cut to the picture; one that lies outside becomes empty."""
     limit = np.array([width, height, width, height], np.float32)
     return np.clip(xyxy, 0, limit).astype(np.float32)
 
 
 def iou(box: Floats, others: Floats) -> Floats:
-    """Intersection over union of one box (4,) with N others, (N,)."""
+    """Intersection over union of one box (4,) with N others, (N,); 0 where both are empty."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared

@@ -5,20 +5,23 @@ its `model_type` in `FAMILIES`, and a loader in `loading.py`.
 """
 
 import difflib
-import hashlib
-import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from miner_resources.errors import InvalidData, NotConfigured, NotFound
+from miner_resources.errors import NotConfigured, NotFound
+from miner_resources.models.checkpoints import content_hash, model_type
 
 TEXT_IMAGE: Final = "text-image"
 EMBEDDING: Final = "embedding"
 DETECTION: Final = "detection"
 
 CHECKPOINTS: Final = Path(__file__).parents[1] / "demo" / "checkpoints"
+
+ADAPTER_VERSION: Final = 1
+"""Part of every identity: raise it when the same weights and the same picture would give other numbers."""
+
+APACHE: Final = "https://www.apache.org/licenses/LICENSE-2.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class ModelEntry:
         input_size: pixels of the square input.
         scores: what a score means: "sigmoid" (0..1 per text or class), "cosine".
         default_threshold: a sensible start; configurations do not take it by themselves.
+        gated: whether a licence must be accepted at `licence_url` before the hub hands out the weights.
     """
 
     name: str
@@ -56,6 +60,7 @@ def _siglip2(name: str, hub_id: str, size: int, parameters_m: float) -> ModelEnt
         task=TEXT_IMAGE,
         family="siglip",
         licence="Apache-2.0",
+        licence_url=APACHE,
         input_size=size,
         scores="sigmoid",
         default_threshold=0.25,
@@ -70,6 +75,7 @@ def _dinov2(size: str, parameters_m: float) -> ModelEntry:
         task=EMBEDDING,
         family="dino",
         licence="Apache-2.0",
+        licence_url=APACHE,
         input_size=224,
         scores="cosine",
         default_threshold=0.90,
@@ -84,6 +90,7 @@ def _demo(task: str, family: str, folder: str, size: int, threshold: float) -> M
         task=task,
         family=family,
         licence="Apache-2.0",
+        licence_url=APACHE,
         input_size=size,
         scores="cosine" if task == EMBEDDING else "sigmoid",
         default_threshold=threshold,
@@ -107,6 +114,7 @@ CATALOGUE: Final = (
         task=DETECTION,
         family="owlv2",
         licence="Apache-2.0",
+        licence_url=APACHE,
         input_size=960,
         scores="sigmoid",
         default_threshold=0.2,
@@ -118,6 +126,7 @@ CATALOGUE: Final = (
 
 FAMILIES: Final = {
     ("siglip", TEXT_IMAGE): "siglip",
+    ("siglip", EMBEDDING): "siglip",
     ("dinov2", EMBEDDING): "dino",
     ("dinov2_with_registers", EMBEDDING): "dino",
     ("owlv2", DETECTION): "owlv2",
@@ -131,7 +140,12 @@ PLANNED: Final = {
 }
 """Names that configurations may use one day; today they get an answer that says what to use instead."""
 
-_WEIGHT_SUFFIXES: Final = frozenset({".safetensors", ".json", ".txt", ".model"})
+_INSTEAD: Final = {
+    ("siglip", EMBEDDING): "give the name, folder or hub id of the filter model itself, such as siglip2-base; or ",
+    ("siglip2", TEXT_IMAGE): "NaFlex checkpoints are not supported: take one of fixed resolution, such as "
+    "google/siglip2-so400m-patch14-384; or ",
+}
+"""(planned name or foreign model type, task) → how to get the nearest thing; the known names follow."""
 
 
 @dataclass(frozen=True)
@@ -161,68 +175,79 @@ def names(task: str) -> list[str]:
 def resolve(name: str, task: str) -> ModelSource:
     """Find the model that a configuration names: of the catalogue, a local folder, or a hub id.
 
+    A SigLIP model also serves as image embedder.
+
     Raises:
         NotFound: there is no such name; with the nearest one.
-        NotConfigured: the model is of a family that this version does not support.
-        InvalidData: a local folder holds no model for that task.
+        NotConfigured: the model is of a family that this version does not support, or bundled weights are gone.
+        InvalidData: a local folder holds no model.
     """
-    entry = next((entry for entry in CATALOGUE if (entry.name, entry.task) == (name, task)), None)
-    if entry is not None:
-        return _of_entry(entry)
-    if Path(name).expanduser().is_dir():
-        return _of_folder(name, task, Path(name).expanduser().absolute(), None)
-    known = names(task)
+    if (entry := _entry(name, task)) is not None:
+        return _of_entry(entry, name, task)
+    known = ", ".join(names(task))
     if name in PLANNED[task]:
         raise NotConfigured(
-            f"the model {name!r} is not supported by this version", remedy=f"use one of: {', '.join(known)}"
+            f"the {task} model {name!r} is not supported by this version",
+            remedy=f"{_INSTEAD.get((name, task), '')}available: {known}",
         )
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _of_folder(name, task, folder.absolute(), None)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return ModelSource(name, task, name, None, "", f"{name}@main")
-    close = difflib.get_close_matches(name, [*known, *PLANNED[task]], n=1)
+        return ModelSource(name, task, name, None, "", _hub_identity(name, None))
+    close = difflib.get_close_matches(name, [*names(task), *PLANNED[task]], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise NotFound(
         f"there is no {task} model {name!r}",
-        remedy=f"{hint}known: {', '.join(known)}; or give a local folder or a hub id such as org/name",
+        remedy=f"{hint}available: {known}; or give a local folder or a hub id such as org/name",
     )
 
 
-def _of_entry(entry: ModelEntry) -> ModelSource:
-    if entry.folder is not None:
-        return _of_folder(entry.name, entry.task, entry.folder, entry)
-    location = str(entry.hub_id)
-    identity = f"{location}@{entry.revision or 'main'}"
-    return ModelSource(entry.name, entry.task, location, entry.revision, entry.family, identity, entry)
+def family_of(folder: Path, task: str) -> str:
+    """The adapter family of the checkpoint in a folder, by its `model_type`.
 
-
-def _of_folder(name: str, task: str, folder: Path, entry: ModelEntry | None) -> ModelSource:
-    config = folder / "config.json"
-    try:
-        kind = str(json.loads(config.read_text(encoding="utf-8")).get("model_type"))
-    except (OSError, ValueError) as error:
-        raise InvalidData(
-            f"{folder} holds no model: {config.name} cannot be read", remedy="give a folder made by save_pretrained"
-        ) from error
+    Raises:
+        InvalidData: the folder holds no readable config.json.
+        NotConfigured: no adapter of this version reads such a model for that task.
+    """
+    kind = model_type(folder)
     family = FAMILIES.get((kind, task))
     if family is None:
         supported = ", ".join(sorted(model for model, known in FAMILIES if known == task))
         raise NotConfigured(
-            f"{folder} holds a {kind!r} model, which this version cannot use for {task}",
-            remedy=f"give a model of type {supported}",
+            f"{folder} holds a model of type {kind!r}, which this version cannot use for {task}",
+            remedy=f"{_INSTEAD.get((kind, task), '')}give a model of type {supported}",
         )
-    stamp = tuple(
-        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(folder.iterdir())
-        if path.suffix in _WEIGHT_SUFFIXES
-    )
-    return ModelSource(name, task, str(folder), None, family, _folder_identity(str(folder), stamp), entry)
+    return family
 
 
-@lru_cache(maxsize=32)
-def _folder_identity(folder: str, stamp: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash of the contents, so that a copy of the folder is the same model; computed again when a file changes."""
-    digest = hashlib.sha256()
-    for name, _, _ in stamp:
-        digest.update(name.encode())
-        with (Path(folder) / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"local:{digest.hexdigest()[:16]}"
+def _entry(name: str, task: str) -> ModelEntry | None:
+    """The row of that name or hub id; a SigLIP row also for embedding."""
+    rows = [entry for entry in CATALOGUE if name in (entry.name, entry.hub_id)]
+    own = next((entry for entry in rows if entry.task == task), None)
+    if own is None and task == EMBEDDING:
+        return next((entry for entry in rows if entry.family == "siglip"), None)
+    return own
+
+
+def _of_entry(entry: ModelEntry, name: str, task: str) -> ModelSource:
+    if entry.folder is not None:
+        if not entry.folder.is_dir():
+            raise NotConfigured(
+                f"the bundled weights of the {task} model {name!r} are missing: there is no {entry.folder}",
+                remedy="install the package again, or take a complete checkout",
+            )
+        return _of_folder(name, task, entry.folder, entry)
+    location = str(entry.hub_id)
+    identity = _hub_identity(location, entry.revision)
+    return ModelSource(name, task, location, entry.revision, entry.family, identity, entry)
+
+
+def _of_folder(name: str, task: str, folder: Path, entry: ModelEntry | None) -> ModelSource:
+    family = family_of(folder, task)
+    identity = f"local:{content_hash(folder)}#{ADAPTER_VERSION}"
+    return ModelSource(name, task, str(folder), None, family, identity, entry)
+
+
+def _hub_identity(location: str, revision: str | None) -> str:
+    return f"{location}@{revision or 'main'}#{ADAPTER_VERSION}"

@@ -4,40 +4,35 @@ Reference: arXiv:2306.09683. Texts are encoded once; each picture gives one cand
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, Owlv2ForObjectDetection
+import torch.nn.functional as F
+from transformers import Owlv2ForObjectDetection
 
 from miner_resources.models.adapter import Batch, Detections
-from miner_resources.models.boxes import clip, suppress
-from miner_resources.models.preprocess import Preprocess, read_preprocess
-from miner_resources.models.runtime import FixedBatches, choose_batch_size, free_memory
+from miner_resources.models.boxes import clip, from_centres, suppress
+from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
+from miner_resources.models.preprocess import read_preprocess
+from miner_resources.models.runtime import sigmoid
 from miner_resources.records import Boxes, Floats
 
 NMS_IOU: Final = 0.5
 """The model has no suppression of its own: neighbouring patches find the same object."""
 
 
-class Owlv2Detector:
+class Owlv2Detector(LoadedModel):
     """An `ObjectDetector`."""
 
-    def __init__(self, folder: Path, *, device: str, dtype: torch.dtype, batch_size: object) -> None:
-        self.preprocess: Preprocess = read_preprocess(folder, pad=True)
-        self._dtype = dtype
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        model: Any = Owlv2ForObjectDetection.from_pretrained(folder, dtype=dtype)
-        self._model: Any = model.to(device).eval()
-        self._queries: tuple[tuple[str, ...], torch.Tensor] | None = None
-        size = choose_batch_size(batch_size, self.preprocess.size, device)
-        self._batches = FixedBatches(device, size, folder.name)
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures in each forward pass."""
-        return self._batches.size
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        model = read_weights(Owlv2ForObjectDetection, checkpoint)
+        # bfloat16 would place boxes on a grid of up to 8 px in a 1920 px frame; the heads cost next to nothing.
+        model.class_head.float()
+        model.box_head.float()
+        self._tokenizer: Any = read_tokenizer(checkpoint)
+        self._texts: dict[str, torch.Tensor] = {}
+        super().__init__(checkpoint, model, read_preprocess(checkpoint.folder, pad=True))
 
     def detect(
         self,
@@ -49,59 +44,63 @@ class Owlv2Detector:
         floor: float,
     ) -> list[Detections]:
         """Boxes with a score of at least `floor`, best first; see `ObjectDetector`."""
-        if not len(images):
-            return []
-        queries = self._encode(tuple(prompts))
-        logits, boxes = self._batches.run(images, lambda batch: self._forward(batch, queries))
-        return [self._select(logits[row], boxes[row], size, prompts, labels, floor) for row, size in enumerate(sizes)]
+        if not len(images) or not prompts:
+            return [Detections(Boxes(np.zeros((0, 4), np.float32), (), np.zeros(0, np.float32)), ()) for _ in sizes]
+        queries = torch.stack([self._encode(prompt) for prompt in prompts])[None]
+        logits, boxes = self._run(images, lambda model, batch: self._forward(model, batch, queries))
+        return [
+            _select(logits[row], boxes[row], size, prompts, labels, floor)
+            for row, size in zip(range(len(images)), sizes, strict=True)
+        ]
 
-    def release(self) -> None:
-        """Free the device's memory."""
-        self._model = self._queries = None
-        free_memory()
-
-    def _forward(self, images: torch.Tensor, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(
+        self,
+        model: Any,  # noqa: ANN401
+        images: torch.Tensor,
+        queries: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, patches, P) and boxes (N, patches, 4), centre and size as parts of the padded square."""
-        grid, _ = self._model.image_embedder(pixel_values=self.preprocess.normalize(images, self._dtype))
+        grid, _ = model.image_embedder(pixel_values=self.preprocess.normalize(images, self._dtype))
+        grid = grid.float()
         features = grid.reshape(len(images), -1, grid.shape[-1])
-        logits, _ = self._model.class_predictor(features, queries.expand(len(images), -1, -1))
-        return logits, self._model.box_predictor(features, grid)
+        logits, _ = model.class_predictor(features, queries.to(grid.device).expand(len(images), -1, -1))
+        return logits, model.box_predictor(features, grid)
 
     @torch.inference_mode()
-    def _encode(self, prompts: tuple[str, ...]) -> torch.Tensor:
-        """(1, P, D) unit vectors."""
-        if self._queries is None or self._queries[0] != prompts:
+    def _encode(self, prompt: str) -> torch.Tensor:
+        """(D,) float32 unit vector on the CPU; each text alone, so that it does not depend on the others."""
+        if prompt not in self._texts:
+            model, device = self._replicas.first
             tokens = self._tokenizer(
-                list(prompts),
+                [prompt.lower()],
                 padding="max_length",
-                max_length=self._model.config.text_config.max_position_embeddings,
+                max_length=self._config.text_config.max_position_embeddings,
                 truncation=True,
                 return_tensors="pt",
-            ).to(self._batches.device)
-            encoded = self._model.owlv2.get_text_features(
+            ).to(device)
+            encoded = model.owlv2.get_text_features(
                 input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
             ).pooler_output
-            self._queries = (prompts, (encoded / encoded.norm(dim=-1, keepdim=True))[None])
-        return self._queries[1]
+            self._texts[prompt] = F.normalize(encoded.float(), dim=-1)[0].cpu()
+        return self._texts[prompt]
 
-    def _select(
-        self,
-        logits: Floats,
-        boxes: Floats,
-        size: tuple[int, int],
-        prompts: Sequence[str],
-        labels: Sequence[str],
-        floor: float,
-    ) -> Detections:
-        best: list[int] = logits.argmax(axis=1).tolist()
-        scores = 1.0 / (1.0 + np.exp(-logits.max(axis=1).astype(np.float64)))
-        centre, extent = boxes[:, :2], boxes[:, 2:]
-        square = np.concatenate([centre - extent / 2, centre + extent / 2], axis=1) * max(size)
-        corners = clip(square, *size)
-        chosen = np.flatnonzero((scores >= floor) & np.all(corners[:, 2:] > corners[:, :2], axis=1))
-        names = list(dict.fromkeys(labels))
-        classes = np.array([names.index(labels[best[box]]) for box in chosen], np.int64)
-        certain: Floats = scores.astype(np.float32)
-        chosen = chosen[suppress(corners[chosen], certain[chosen], classes, NMS_IOU)]
-        found = Boxes(corners[chosen], tuple(labels[best[box]] for box in chosen), certain[chosen])
-        return Detections(found, tuple(prompts[best[box]] for box in chosen))
+
+def _select(
+    logits: Floats,
+    boxes: Floats,
+    size: tuple[int, int],
+    prompts: Sequence[str],
+    labels: Sequence[str],
+    floor: float,
+) -> Detections:
+    """The boxes of one picture that are good enough, best first, one per object of a class."""
+    best = logits.argmax(axis=1)
+    scores = sigmoid(logits.max(axis=1))
+    corners = clip(from_centres(boxes) * max(size), *size)
+    chosen = np.flatnonzero((scores >= floor) & np.all(corners[:, 2:] > corners[:, :2], axis=1))
+    names = list(dict.fromkeys(labels))
+    classes = np.array([names.index(label) for label in labels], np.int64)[best]
+    chosen = chosen[suppress(corners[chosen], scores[chosen], classes[chosen], NMS_IOU)]
+    winners: list[int] = best[chosen].tolist()
+    found = Boxes(corners[chosen], tuple(labels[text] for text in winners), scores[chosen])
+    return Detections(found, tuple(prompts[text] for text in winners))

@@ -1,6 +1,8 @@
-"""What all adapters share: device and number format, fixed-size batches, and what to do when memory runs out."""
+"""What all adapters share: choice of device, number format and batch size; fixed-size batches over all devices."""
 
+import gc
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -9,52 +11,83 @@ import torch
 
 from miner_resources.errors import NotConfigured
 from miner_resources.models.adapter import Batch
+from miner_resources.records import Floats
 
-SMALL_INPUT: Final = 128
+SMALL_INPUT: Final = 96
 CPU_BATCH: Final = 8
-CPU_BATCH_SMALL: Final = 32
+CPU_BATCH_SMALL: Final = 16
 GPU_BATCH_MAX: Final = 256
 BYTES_PER_PIXEL: Final = 600
-"""Activations of a ViT-L in half precision per input pixel, with room to spare."""
+"""Activations of a ViT-L in half precision per input pixel, with room to spare (not measured on a GPU yet)."""
+
+Forward = Callable[[Any, torch.Tensor], Sequence[torch.Tensor]]
+"""(model, (size, S, S, 3) uint8 on its device) → tensors of `size` rows."""
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_working_sizes: dict[tuple[str, str, torch.dtype], int] = {}
+"""(model, device, dtype) → the batch size that memory forced upon this process."""
 
 
 def choose_device(setting: str) -> str:
     """The device to compute on; `auto` is the first GPU, else the CPU.
 
     Raises:
-        NotConfigured: a GPU was asked for that is not there. The device is never changed in silence.
+        NotConfigured: a device was asked for that is not there. The device is never changed in silence.
     """
     if setting == "auto":
         if torch.cuda.is_available():
             return "cuda:0"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    wanted = torch.device(setting)
-    if wanted.type == "cuda":
+    kind, _, index = setting.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or not (index or "0").isdecimal():
+        raise NotConfigured(f"there is no device {setting!r}", remedy="set device: auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (wanted.index or 0) >= count:
+        if int(index or 0) >= count:
             raise NotConfigured(
                 f"device {setting} is not there: torch sees {count} CUDA devices",
                 remedy="set device: auto or cpu, or install a driver and a torch build that fit the GPU",
             )
-        return f"cuda:{wanted.index or 0}"
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        return f"cuda:{int(index or 0)}"
+    if kind == "mps" and not torch.backends.mps.is_available():
         raise NotConfigured("device mps is not there", remedy="set device: auto or cpu")
-    return setting
+    return kind
+
+
+def devices(setting: str) -> tuple[str, ...]:
+    """All devices to compute on: for `auto` every visible GPU like the first one, else the one that was named.
+
+    GPUs of another type stay idle: they round differently, and a frame's numbers must not depend on where it ran.
+    """
+    first = choose_device(setting)
+    if setting != "auto" or not first.startswith("cuda"):
+        return (first,)
+    alike = torch.cuda.get_device_name(0)
+    return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()) if torch.cuda.get_device_name(i) == alike)
 
 
 def choose_dtype(precision: str, device: str) -> torch.dtype:
-    """The number format of weights; `auto`: float32 off CUDA, bfloat16 from Ampere on, float16 before."""
+    """The number format of weights; `auto`: float32 off CUDA, bfloat16 from Ampere on, float16 before.
+
+    Raises:
+        NotConfigured: there is no such precision.
+    """
+    if precision in _DTYPES:
+        return _DTYPES[precision]
     if precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        raise NotConfigured(f"there is no precision {precision!r}", remedy=f"set precision: auto, {', '.join(_DTYPES)}")
     if not device.startswith("cuda"):
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
 
 
-def choose_batch_size(setting: object, input_size: int, device: str) -> int:
-    """Pictures per forward pass: as set, or by device, its memory and the input size."""
+def choose_batch_size(setting: int | str, input_size: int, device: str) -> int:
+    """Pictures per forward pass: as set, or by device, its memory and the input size.
+
+    Total memory counts, not what is free just now: the same machine should round the same way in every run.
+    """
     if isinstance(setting, int):
-        return setting
+        return max(1, setting)
     if not device.startswith("cuda"):
         return CPU_BATCH_SMALL if input_size <= SMALL_INPUT else CPU_BATCH
     total = torch.cuda.get_device_properties(device).total_memory
@@ -62,74 +95,110 @@ def choose_batch_size(setting: object, input_size: int, device: str) -> int:
     return 2 ** (max(1, min(GPU_BATCH_MAX, fitting)).bit_length() - 1)
 
 
-class FixedBatches:
-    """Runs a forward pass on batches that all have the same size.
+class Replicas:
+    """One copy of a model per device; pictures are computed in batches that all have the same size.
 
     Short batches are padded, because kernels round differently for different shapes: this way the result of a picture
     does not depend on how many others came along, so a resumed run gives the same bytes. When memory runs out the size
     is halved, for good.
     """
 
-    def __init__(self, device: str, size: int, model_name: str) -> None:
-        self.device = device
-        self.size = size
-        self._name = model_name
+    def __init__(self, models: Sequence[Any], on: Sequence[str], *, name: str, dtype: torch.dtype, size: int) -> None:
+        self._models = list(models)
+        self._on = tuple(on)
+        self._name = name
+        self._key = (name, self._on[0], dtype)
+        self.size = min(size, _working_sizes.get(self._key, size))
 
-    @torch.inference_mode()
-    def run(
-        self, images: Batch, forward: Callable[[torch.Tensor], Sequence[torch.Tensor]]
-    ) -> list[npt.NDArray[np.float32]]:
-        """Compute all pictures.
+    @property
+    def batch_size(self) -> int:
+        """How many pictures keep every device busy once."""
+        return self.size * len(self._on)
+
+    @property
+    def first(self) -> tuple[Any, str]:
+        """A model and its device, for what is computed once, such as texts."""
+        return self._models[0], self._on[0]
+
+    def run(self, images: Batch, forward: Forward) -> list[Floats]:
+        """Compute all pictures, batches in turn on the devices, with a thread for each.
 
         Args:
             images: (N, S, S, 3), N ≥ 1.
-            forward: takes (size, S, S, 3) uint8 on the device; returns tensors of `size` rows.
+            forward: the forward pass; called in inference mode.
 
         Returns:
-            for each tensor that `forward` returns, its N rows in float32.
+            for each tensor that `forward` returns, its N rows in float32, in the order of `images`.
 
         Raises:
             NotConfigured: not even one picture fits into memory.
         """
-        parts: list[list[npt.NDArray[np.float32]]] = []
-        start = 0
-        while start < len(images):
-            outputs = self._try(images[start : start + self.size], forward)
-            if outputs is None:
-                self._halve()
-                continue
-            parts.append(outputs)
-            start += len(outputs[0])
-        return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+        while (rows := self._all(images, forward)) is None:
+            self._halve()
+        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
-    def _try(
-        self, images: Batch, forward: Callable[[torch.Tensor], Sequence[torch.Tensor]]
-    ) -> list[npt.NDArray[np.float32]] | None:
-        """None if memory ran out; the error's references to tensors are gone by then."""
+    def release(self) -> None:
+        """Let go of the models and give cached device memory back."""
+        self._models.clear()
+        gc.collect()
+        free_memory()
+
+    def _all(self, images: Batch, forward: Forward) -> list[list[Floats]] | None:
+        """Outputs of each batch in order; None if memory ran out on a device."""
+        chunks = [images[start : start + self.size] for start in range(0, len(images), self.size)]
+        lanes = min(len(self._on), len(chunks))
+        if lanes == 1:
+            done = [self._lane(0, chunks, forward)]
+        else:
+            with ThreadPoolExecutor(lanes, thread_name_prefix="gpu") as pool:
+                started = [pool.submit(self._lane, lane, chunks[lane::lanes], forward) for lane in range(lanes)]
+                done = [future.result() for future in started]
+        found = [lane for lane in done if lane is not None]
+        return [found[i % lanes][i // lanes] for i in range(len(chunks))] if len(found) == lanes else None
+
+    def _lane(self, lane: int, chunks: Sequence[Batch], forward: Forward) -> list[list[Floats]] | None:
+        rows: list[list[Floats]] = []
+        for chunk in chunks:
+            outputs = self._one(self._models[lane], self._on[lane], chunk, forward)
+            if outputs is None:
+                return None
+            rows.append(outputs)
+        return rows
+
+    @torch.inference_mode()
+    def _one(self, model: Any, device: str, images: Batch, forward: Forward) -> list[Floats] | None:  # noqa: ANN401
+        """None if memory ran out; nothing refers to the error's tensors by then."""
         padded = images
         if len(images) < self.size:
             padded = np.zeros((self.size, *images.shape[1:]), np.uint8)
             padded[: len(images)] = images
         try:
-            outputs = forward(self._to_device(padded))
-            return [output[: len(images)].float().cpu().numpy() for output in outputs]
-        except torch.OutOfMemoryError:
-            return None
-
-    def _to_device(self, images: Batch) -> torch.Tensor:
-        tensor = torch.from_numpy(images)
-        if self.device.startswith("cuda"):
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+            return [to_numpy(output[: len(images)]) for output in forward(model, _moved(padded, device))]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
 
     def _halve(self) -> None:
         free_memory()
         if self.size == 1:
-            raise NotConfigured(
-                f"{self._name} does not fit into the memory of {self.device}, not even for one picture",
-                remedy="choose a smaller model, precision: bf16, or device: cpu",
-            )
+            raise too_large(self._name, self._on[0])
         self.size //= 2
+        _working_sizes[self._key] = self.size
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory ran out; cuBLAS, MPS and the CPU say so in words only."""
+    words = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def too_large(name: str, device: str) -> NotConfigured:
+    """The error for a model that a device cannot hold."""
+    return NotConfigured(
+        f"{name} does not fit into the memory of {device}, not even for one picture",
+        remedy="choose a smaller model or precision: bf16, end other programs on the device, or set device: cpu",
+    )
 
 
 def free_memory() -> None:
@@ -138,6 +207,18 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def to_numpy(tensor: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401 (transformers returns untyped tensors)
+def to_numpy(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     """A tensor as float32 array on the CPU."""
     return tensor.detach().float().cpu().numpy()
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Scores in 0..1, computed in float64: no overflow, and no rounding before the last step."""
+    return (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
+
+
+def _moved(images: Batch, device: str) -> torch.Tensor:
+    tensor = torch.from_numpy(images if images.flags.writeable else images.copy())
+    if device.startswith("cuda"):
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -1,0 +1,125 @@
+"""What adapters of transformers checkpoints share: reading weights and tokenizer, batches, identity, release."""
+
+import copy
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer
+
+from miner_resources.errors import InvalidData
+from miner_resources.models.adapter import Batch
+from miner_resources.models.preprocess import Preprocess
+from miner_resources.models.runtime import Forward, Replicas, choose_batch_size, is_out_of_memory, too_large
+from miner_resources.records import Floats
+from miner_resources.storage import stable_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What an adapter is made from.
+
+    Attributes:
+        name: for messages.
+        folder: with config, safetensors, and, as the family needs them, preprocessor and tokenizer files.
+        identity: changes when the weights do.
+        devices: one replica on each.
+        dtype: of the weights.
+        batch_size: per forward pass and device, or "auto".
+    """
+
+    name: str
+    folder: Path
+    identity: str
+    devices: tuple[str, ...]
+    dtype: torch.dtype
+    batch_size: int | str = "auto"
+
+
+class LoadedModel:
+    """Base of the adapters: the model on its devices, and what `Adapter` asks for."""
+
+    def __init__(self, checkpoint: Checkpoint, model: Any, preprocess: Preprocess) -> None:  # noqa: ANN401
+        self.preprocess = preprocess
+        self.identity = stable_hash(checkpoint.identity, str(checkpoint.dtype), list(astuple(preprocess)))
+        self._name = checkpoint.name
+        self._dtype = checkpoint.dtype
+        self._config: Any = model.config
+        self._replicas = Replicas(
+            _replicated(model, checkpoint),
+            checkpoint.devices,
+            name=checkpoint.name,
+            dtype=checkpoint.dtype,
+            size=choose_batch_size(checkpoint.batch_size, preprocess.size, checkpoint.devices[0]),
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures to hand over at a time."""
+        return self._replicas.batch_size
+
+    def release(self) -> None:
+        """Free the device's memory."""
+        self._replicas.release()
+
+    def _run(self, images: Batch, forward: Forward) -> list[Floats]:
+        side = self.preprocess.size
+        if images.shape[1:] != (side, side, 3) or images.dtype.name != "uint8":
+            raise InvalidData(
+                f"{self._name} takes (N, {side}, {side}, 3) uint8, got {images.shape} {images.dtype}",
+                remedy="resize pictures with the model's own preprocess",
+            )
+        return self._replicas.run(images, forward)
+
+
+def read_weights(auto_class: Any, checkpoint: Checkpoint) -> Any:  # noqa: ANN401 (transformers' classes are untyped)
+    """The model of a checkpoint on the CPU, in the checkpoint's dtype, ready for inference.
+
+    Raises:
+        InvalidData: files are damaged or do not fit together. transformers only warns when weights are missing and
+            goes on with random ones.
+    """
+    try:
+        # The dtype is always explicit: the default takes that of the file, and half precision crawls on a CPU.
+        model, report = auto_class.from_pretrained(
+            checkpoint.folder, dtype=checkpoint.dtype, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(checkpoint, f"{type(error).__name__}: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise _unreadable(checkpoint, f"{len(missing)} weights are missing, such as {missing[0]}")
+    return model.eval()
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> Any:  # noqa: ANN401 (transformers' classes are untyped)
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        InvalidData: there is none that can be read.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(checkpoint, f"the tokenizer cannot be read: {type(error).__name__} {error}") from error
+
+
+def _unreadable(checkpoint: Checkpoint, what: str) -> InvalidData:
+    return InvalidData(
+        f"the checkpoint of {checkpoint.name} in {checkpoint.folder} cannot be used: {what}",
+        remedy="delete the folder and get the model again: video-miner models download NAME",
+    )
+
+
+def _replicated(model: Any, checkpoint: Checkpoint) -> list[Any]:  # noqa: ANN401
+    spare = [copy.deepcopy(model) for _ in checkpoint.devices[1:]]
+    placed: list[Any] = []
+    for replica, device in zip([model, *spare], checkpoint.devices, strict=True):
+        try:
+            placed.append(replica.to(device))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise too_large(checkpoint.name, device) from error
+            raise
+    return placed
