@@ -93,6 +93,10 @@ class Tally:
             self.summary.failed += 1
         self.inner.finished_video(record, reused=reused)
 
+    def finished(self, stage: Stage) -> None:
+        """Pass on."""
+        self.inner.finished(stage)
+
 
 class Pipeline:
     """One run of the configured stages."""
@@ -209,6 +213,7 @@ class Pipeline:
         else:
             self.tally.started(stage, 1)
             self._materialize(stage, {})
+            self.tally.finished(stage)
             summary.computed = step.items()
         summary.items = step.items()
         summary.seconds = time.monotonic() - began

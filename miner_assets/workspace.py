@@ -24,6 +24,10 @@ class StageListener(Protocol):
         """One video is done, failed, or (`reused`) needed nothing."""
         ...
 
+    def finished(self, stage: Stage) -> None:
+        """A stage over the whole dataset is done."""
+        ...
+
 
 class SilentListener:
     """Hears everything and says nothing: the Dagster UI has its own view of a run."""
@@ -35,6 +39,9 @@ class SilentListener:
         """Ignore."""
 
     def finished_video(self, record: StageRecord, *, reused: bool) -> None:
+        """Ignore."""
+
+    def finished(self, stage: Stage) -> None:
         """Ignore."""
 
 

@@ -76,7 +76,7 @@ class ProgressBars:
                 f"[dim]{record.stage} {record.video_id}: {state} {record.metrics}[/dim]", highlight=False
             )
 
-    def finish(self, stage: Stage) -> None:
+    def finished(self, stage: Stage) -> None:
         """Fill a bar that counts no videos."""
         if stage in self._tasks:
             task = self._progress.tasks[self._tasks[stage]]

@@ -22,6 +22,8 @@ TRUTH: Final = "truth.json"
 FPS: Final = 12
 SHOT_FRAMES: Final = (26, 40)
 """Shortest and longest shot; the longest is shorter than `world.SCENE_SECONDS`."""
+GROUP: Final = 3
+"""Only so many neighbouring videos repeat each other, so that the dataset's splits have something to share out."""
 NEW_TARGETS: Final = 4
 """New scenes with targets in each video; besides one with distractors only and one empty."""
 REPEATS_ACROSS: Final = 2
@@ -56,26 +58,29 @@ def write_demo_videos(folder: Path, *, seed: int = 7, videos: int = 12, targets:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     truth: dict[str, object] = {}
-    shown: list[Shot] = []
+    used: list[Scene] = []
+    group: list[Shot] = []
     for number in range(videos):
-        shots = _plan(rng, seed * 1_000_003 + number * 101, shown, targets)
+        group = [] if number % GROUP == 0 else group
+        shots = _plan(rng, seed * 1_000_003 + number * 101, used=used, earlier=group, targets=targets)
         path = folder / f"demo_{number:02d}.mp4"
         truth[path.name] = _write(path, shots, rng)
-        shown += [shot for shot in shots if shot.repeat == "original"]
+        new = [shot for shot in shots if shot.repeat == "original"]
+        used += [shot.scene for shot in new]
+        group += [shot for shot in new if shot.scene.kind is SceneKind.TARGETS]
     record = {"seed": seed, "classes": list(CLASSES), "videos": truth}
     (folder / TRUTH).write_text(json.dumps(record), encoding="utf-8")
     return folder / TRUTH
 
 
-def _plan(rng: np.random.Generator, seed: int, shown: list[Shot], targets: int) -> list[Shot]:
+def _plan(rng: np.random.Generator, seed: int, *, used: list[Scene], earlier: list[Shot], targets: int) -> list[Shot]:
+    """The shots of one video: new scenes unlike those `used`, and repeats of `earlier` ones."""
     kinds = [SceneKind.TARGETS] * targets + [SceneKind.DISTRACTORS, SceneKind.EMPTY]
-    used = [shot.scene for shot in shown]
     shots: list[Shot] = []
     for place, kind in enumerate(kinds):
-        scene = _new_scene(seed + place * 7, kind, used, first_class=list(CLASSES)[(seed + place) % len(CLASSES)])
-        used.append(scene)
+        others = [*used, *(shot.scene for shot in shots)]
+        scene = _new_scene(seed + place * 7, kind, others, first_class=list(CLASSES)[(seed + place) % len(CLASSES)])
         shots.append(Shot(scene=scene, look=first_look(rng), frames=_length(rng), repeat="original"))
-    earlier = [shot for shot in shown if shot.scene.kind is SceneKind.TARGETS]
     for pick in rng.choice(len(earlier), size=min(REPEATS_ACROSS, len(earlier)), replace=False):
         source = earlier[int(pick)]
         look = other_look(source.look, rng)

@@ -191,7 +191,7 @@ def resolve(name: str, task: str) -> ModelSource:
             remedy=f"{_INSTEAD.get((name, task), '')}available: {known}",
         )
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return _of_folder(name, task, folder.absolute(), None)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return ModelSource(name, task, name, None, "", _hub_identity(name, None))

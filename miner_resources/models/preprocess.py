@@ -1,8 +1,10 @@
 """From a picture to a model's input, without torchvision: one resize for all families.
 
-torch's antialiased uint8 resize on channels-last memory is within one level of PIL's (which the models were trained
-with) and an order of magnitude faster. It runs per frame in loader threads; scaling to the model's mean and standard
-deviation happens per batch on the device, so that a quarter of the bytes are moved.
+torch's antialiased uint8 resize on channels-last memory is within one level of what PIL does when it shrinks (which
+the models were trained with) and an order of magnitude faster. Both passes round to uint8, the horizontal one first;
+Pillow 13 began to take the cheaper one first, which in noisy portrait pictures changes single pixels by a few levels.
+It runs per frame in loader threads; scaling to the model's mean and standard deviation happens per batch on the device,
+so that a quarter of the bytes are moved.
 """
 
 import json
@@ -57,7 +59,8 @@ class Preprocess:
         if self.pad and rgb.shape[0] != rgb.shape[1]:
             tensor = self._long_side_then_pad(tensor)
         small = self._interpolate(tensor, self.size, self.size)
-        return small[0].permute(1, 2, 0).contiguous().numpy()
+        pixels = small[0].permute(1, 2, 0).contiguous().numpy()
+        return pixels.copy() if small is tensor else pixels
 
     def normalize(self, batch: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """(N, S, S, 3) uint8 on the device to (N, 3, S, S) of `dtype`, computed in float32."""
@@ -103,7 +106,7 @@ def read_preprocess(folder: Path, *, pad: bool = False) -> Preprocess:
         path = folder / "processor_config.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        values: dict[str, Any] = content.get("image_processor", content)
+        values: dict[str, Any] = content["image_processor"] if "image_processor" in content else content
         # Some checkpoints leave this to their processor class: bilinear where it pads (OWLv2), else bicubic.
         mode = _MODES[int(values.get("resample", 2 if pad else 3))]
         preprocess = Preprocess(_side(values), pad, mode, *_mean_and_std(values))
