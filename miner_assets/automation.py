@@ -17,7 +17,6 @@ VIDEOS_PER_TICK: Final = 50
 mine_videos = dg.define_asset_job(
     "mine_videos",
     selection=["videos", "frames", "filtered_frames", "embeddings", "detections"],
-    partitions_def=VIDEOS,
     description="Everything that is done for one video, from download to boxes.",
 )
 
@@ -30,7 +29,6 @@ build_dataset = dg.define_asset_job(
 search_keyword = dg.define_asset_job(
     "search_keyword",
     selection=["search_results"],
-    partitions_def=KEYWORDS,
     description="Search for one keyword and register what it finds.",
 )
 

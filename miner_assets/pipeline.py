@@ -13,9 +13,9 @@ from typing import Final
 import dagster as dg
 
 from miner_assets.dataset import DatasetStep
-from miner_assets.definitions import build_definitions
+from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
-from miner_assets.search import Registered, register_inputs
+from miner_assets.search import Registered, known_inputs, register_inputs
 from miner_assets.stage import DONE, FAILED, VideoStage
 from miner_assets.stages import asset_key, video_stage
 from miner_assets.unique_frames import DedupStep
@@ -55,12 +55,13 @@ class PipelineRun:
     stages: dict[Stage, StageSummary] = field(default_factory=dict[Stage, StageSummary])
     failures: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
     searches_failed: list[tuple[str, MinerError]] = field(default_factory=list[tuple[str, MinerError]])
+    dagster_runs: int = 0
     finished_at: datetime | None = None
 
     @property
     def did_work(self) -> bool:
-        """Whether anything was computed."""
-        return any(summary.computed or summary.failed for summary in self.stages.values())
+        """Whether anything was computed or tried."""
+        return self.dagster_runs > 0 or bool(self.registered.new)
 
     @property
     def ok(self) -> bool:
@@ -156,7 +157,7 @@ class Pipeline:
 
     def _choose_videos(self) -> None:
         config, catalog = self.workspace.config, self.workspace.catalog
-        chosen = set(self.run.registered.video_ids)
+        chosen = set(self.run.registered.video_ids) or set(known_inputs(self.workspace))
         if config.from_registry == "all":
             chosen |= {video.video_id for video in catalog.videos() if video.status is not Status.SKIPPED}
         elif config.from_registry == "pending":
@@ -228,6 +229,7 @@ class Pipeline:
 
     def _materialize(self, stage: Stage, tags: dict[str, str]) -> None:
         """One Dagster run. Failed videos are in the registry; any other error ends the pipeline."""
+        self.run.dagster_runs += 1
         try:
             self._job.execute_in_process(
                 instance=self.instance,

@@ -17,7 +17,7 @@ from miner_resources.errors import NotFound
 from miner_resources.records import Video
 from miner_resources.registry_records import SearchResult
 from miner_resources.storage import stable_hash
-from miner_resources.video_source import Lost, find_videos, utc_now
+from miner_resources.video_source import Lost, find_videos, local_files, local_path, utc_now
 
 
 @dataclass
@@ -57,6 +57,19 @@ def register_inputs(workspace: Workspace) -> Registered:
     new = workspace.catalog.add_videos(list(videos.values()))
     order = [video.video_id for video in workspace.catalog.videos(ids=list(videos))]
     return Registered(order, new, lost)
+
+
+def known_inputs(workspace: Workspace) -> list[str]:
+    """The videos of `urls` and `url_files` that are registered already; makes no request and hashes nothing."""
+    config = workspace.config
+    urls: set[str] = set()
+    for source in [*config.urls, *_read_url_files(config.url_files)[0]]:
+        path = local_path(source)
+        try:
+            urls.update([source] if path is None else [str(file) for file in local_files(path)])
+        except NotFound:
+            continue
+    return [video.video_id for video in workspace.catalog.videos() if video.url in urls]
 
 
 def _read_url_files(files: list[Path]) -> tuple[list[str], list[Lost]]:

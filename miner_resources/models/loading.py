@@ -3,19 +3,17 @@
 To add a family: its adapter in the table of its task.
 """
 
-import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import hf_hub_download, is_offline_mode, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     HTTPError,  # pyright: ignore[reportPrivateImportUsage] (the base of transport errors; its package is not ours)
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -38,6 +36,7 @@ from miner_resources.models.checkpoints import is_complete
 from miner_resources.models.dino import DinoEmbedder
 from miner_resources.models.loaded import Checkpoint
 from miner_resources.models.owlv2 import Owlv2Detector
+from miner_resources.models.preprocess import PREPROCESSING
 from miner_resources.models.runtime import choose_dtype, devices
 from miner_resources.models.siglip import SiglipTextImageModel
 
@@ -145,9 +144,11 @@ def _present(source: ModelSource) -> Path | None:
         folder = snapshot_download(
             source.location, revision=source.revision, allow_patterns=PATTERNS, local_files_only=True
         )
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
+    except (HFValidationError, OSError):
         return None
-    return Path(folder) if is_complete(Path(folder)) else None
+    # Another program may have cached the weights and nothing else.
+    prepared = any((Path(folder) / name).exists() for name in PREPROCESSING)
+    return Path(folder) if prepared and is_complete(Path(folder)) else None
 
 
 def _task_of(name: str) -> str:
@@ -173,8 +174,10 @@ def _translated(source: ModelSource) -> Generator[None]:
         ) from error
     except HTTPError as error:
         raise Unavailable(f"{where} answered with an error: {error}", remedy="try again later") from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        offline = " because HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
+    except OSError as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise Unavailable(f"{where} answered with an error: {error.__cause__}", remedy="try again later") from error
+        offline = " because HF_HUB_OFFLINE is set" if is_offline_mode() else ""
         raise NotConfigured(
             f"the weights of {source.name} ({source.location}) are not here and cannot be downloaded{offline}",
             remedy=f"run `video-miner models download {source.name}` with a network, or put the path of a folder with "

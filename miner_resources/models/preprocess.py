@@ -21,6 +21,9 @@ import torch.nn.functional as F
 from miner_resources.errors import InvalidData
 from miner_resources.records import Rgb
 
+PREPROCESSING: Final = ("preprocessor_config.json", "processor_config.json")
+"""Where checkpoints keep these settings; the first that exists counts."""
+
 _MODES: Final = {2: "bilinear", 3: "bicubic"}
 """PIL's resampling numbers in preprocessor_config.json."""
 _GREY: Final = 128
@@ -101,16 +104,14 @@ def read_preprocess(folder: Path, *, pad: bool = False) -> Preprocess:
     Raises:
         InvalidData: there is no such file, it lacks something, or it asks for what this module does not do.
     """
-    path = folder / "preprocessor_config.json"
-    if not path.exists():
-        path = folder / "processor_config.json"
+    path = next((folder / name for name in PREPROCESSING if (folder / name).exists()), folder / PREPROCESSING[0])
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        values: dict[str, Any] = content["image_processor"] if "image_processor" in content else content
+        values: dict[str, Any] = content.get("image_processor", content)
         # Some checkpoints leave this to their processor class: bilinear where it pads (OWLv2), else bicubic.
         mode = _MODES[int(values.get("resample", 2 if pad else 3))]
         preprocess = Preprocess(_side(values), pad, mode, *_mean_and_std(values))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidData(
             f"{path} does not say how to prepare pictures: {type(error).__name__} {error}",
             remedy="take a checkpoint that has the preprocessor_config.json of its model",

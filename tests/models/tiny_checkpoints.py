@@ -31,7 +31,24 @@ from transformers import (
     SiglipProcessor,
 )
 
-WORDS = "a photo of the red blue green yellow circle square triangle star cat dog person car".split()
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "the",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "circle",
+    "square",
+    "triangle",
+    "star",
+    "cat",
+    "dog",
+    "person",
+    "car",
+]
 SIGLIP_SIZE = 48
 DINO_SIZE = 42
 OWL_SIZE = 64
@@ -130,7 +147,9 @@ def build_owlv2(folder: Path, seed: int = 0) -> None:
             for parameter in head.parameters():
                 parameter.normal_(0, 0.2, generator=generator)
     model.save_pretrained(folder)
-    Owlv2Processor(Owlv2ImageProcessorPil(size={"height": OWL_SIZE, "width": OWL_SIZE}), wrapped).save_pretrained(folder)
+    Owlv2Processor(Owlv2ImageProcessorPil(size={"height": OWL_SIZE, "width": OWL_SIZE}), wrapped).save_pretrained(
+        folder
+    )
 
 
 def _seeded(model_class, config, seed):

@@ -1,0 +1,49 @@
+"""The asset graph over one workspace: every asset, job, sensor and resource, for Dagster's UI and the command line."""
+
+import warnings
+
+import dagster as dg
+
+# Backfill policies are what makes one model load serve many videos; Dagster has called them beta since 1.8.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+from miner_assets import automation  # noqa: E402 (the filter above must come first)
+from miner_assets.dataset import dataset  # noqa: E402
+from miner_assets.detections import detections  # noqa: E402
+from miner_assets.embeddings import embeddings  # noqa: E402
+from miner_assets.filtered_frames import filtered_frames  # noqa: E402
+from miner_assets.frames import frames  # noqa: E402
+from miner_assets.search import search_results  # noqa: E402
+from miner_assets.unique_frames import unique_frames  # noqa: E402
+from miner_assets.videos import videos  # noqa: E402
+from miner_assets.workspace import Workspace  # noqa: E402
+from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels  # noqa: E402
+
+
+def build_definitions(workspace: Workspace) -> dg.Definitions:
+    """Everything over one workspace. The command line calls this with its own configuration."""
+    config = workspace.config
+    device, precision = config.device, config.precision
+    return dg.Definitions(
+        assets=[
+            search_results,
+            videos,
+            frames,
+            filtered_frames,
+            embeddings,
+            detections,
+            unique_frames,
+            dataset,
+        ],
+        jobs=[automation.mine_videos, automation.build_dataset, automation.search_keyword],
+        sensors=[automation.new_keywords, automation.new_videos],
+        schedules=[automation.refresh_searches],
+        resources={
+            "workspace": workspace,
+            "text_image_model": TextImageModels(device=device, precision=precision),
+            "image_embedder": ImageEmbedders(device=device, precision=precision),
+            "object_detector": ObjectDetectors(device=device, precision=precision),
+        },
+        # Models live in the process of the step: a killed run must not leave a child that keeps the device.
+        executor=dg.in_process_executor,
+    )
