@@ -9,13 +9,14 @@ from typing import Final
 import dagster as dg
 
 from miner_assets.partitions import KEYWORDS, VIDEOS
+from miner_assets.stage import ALL_STAGES_JOB
 from miner_assets.workspace import Workspace
 from miner_resources.records import Status
 
 VIDEOS_PER_TICK: Final = 50
 
 mine_videos = dg.define_asset_job(
-    "mine_videos",
+    ALL_STAGES_JOB,
     selection=["videos", "frames", "filtered_frames", "embeddings", "detections"],
     description="Everything that is done for one video, from download to boxes.",
 )

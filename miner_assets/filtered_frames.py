@@ -82,6 +82,8 @@ class FilterStage(FrameStage[Rgb, Floats]):
         positive, negative = self._logits(plan, features)
         verdict = filtering.judge(positive, negative, self.thresholds)
         table = self._table(plan.frames, positive, negative, verdict)
+        # First, because a run that is killed after the folder is there will not come back to it.
+        sheet = decision_sheet(self.storage, self.stage, video_id, plan.frames, table)
         target = self.storage.filtered_frames(video_id)
         with self.storage.publish_folder(target) as folder:
             for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
@@ -89,7 +91,6 @@ class FilterStage(FrameStage[Rgb, Floats]):
                 link(source, folder / source.name)
             write_table(folder / FEATURES, features, ArtifactKeys(self._features_key(video_id), ""))
             write_table(folder / "scores.parquet", table, plan.task.keys)
-        sheet = decision_sheet(self.storage, self.stage, video_id, plan.frames, table)
         return Outcome(plan.task, self._metrics(table), sheet)
 
     @property

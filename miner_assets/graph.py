@@ -6,6 +6,8 @@ import dagster as dg
 
 # Backfill policies are what makes one model load serve many videos; Dagster has called them beta since 1.8.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+# The stages have different batch sizes on purpose (docs/adr/0002); the job of all of them takes the smallest.
+warnings.filterwarnings("ignore", message="Asset job mine_videos materializes assets with varying")
 
 from miner_assets import automation  # noqa: E402 (the filter above must come first)
 from miner_assets.dataset import dataset  # noqa: E402

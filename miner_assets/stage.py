@@ -20,6 +20,7 @@ from miner_resources.errors import InvalidData, MinerError, NotFound
 from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord, Video
 from miner_resources.storage import ArtifactKeys, read_keys
 
+ALL_STAGES_JOB: Final = "mine_videos"
 FOLD_EVERY_S: Final = 10.0
 DONE: Final = "done"
 FAILED: Final = "failed"
@@ -89,8 +90,9 @@ def run_stage(
     """Run `stage` over the partitions of this Dagster run.
 
     Yields:
-        the materialization, if the run has one partition; then the next stage may follow in the same run. A run of many
-        partitions yields nothing: theirs are logged one by one, because each has its own metadata.
+        one materialization for all partitions, if the run has one or if other stages are to follow in the same run
+        (Dagster skips what depends on an asset that yields nothing). Otherwise nothing: partitions are logged one by
+        one, each with its own metadata and data version.
 
     Raises:
         dg.Failure: at the end, if any video failed, with a table of the reasons.
@@ -105,7 +107,7 @@ def run_stage(
     finally:
         log.fold()
     log.fail_if_any_failed()
-    yield from log.results
+    yield from log.results()
 
 
 def _plan(log: "_Log", workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:
@@ -142,7 +144,8 @@ class _Log:
         self.workspace = workspace
         self.stage = stage
         self.failures: list[StageRecord] = []
-        self.results: list[dg.MaterializeResult[Any]] = []
+        self._together = len(context.partition_keys) == 1 or context.job_name == ALL_STAGES_JOB
+        self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
         self._started = datetime.now(UTC)
         self._folded_at = time.monotonic()
         ids = list(context.partition_keys)
@@ -207,6 +210,8 @@ class _Log:
         """Fail the step, so that the UI shows it; what is materialized stays."""
         if not self.failures:
             return
+        for logged in self._logged:
+            self._log_partition(*logged)
         rows = [f"| {r.video_id} | {r.error} | {r.remedy} |" for r in self.failures]
         table = "\n".join(["| video | error | what to do |", "| --- | --- | --- |", *rows])
         raise dg.Failure(
@@ -215,15 +220,28 @@ class _Log:
             allow_retries=any(record.retryable for record in self.failures),
         )
 
-    def _materialize(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
-        metadata: dict[str, dg.MetadataValue] = {key: _metadata(value) for key, value in metrics.items()}
-        if sample is not None:
-            metadata["sample"] = dg.MetadataValue.path(sample)
-        if len(self.context.partition_keys) == 1:
-            version = dg.DataVersion(task.keys.version)
-            self.results.append(dg.MaterializeResult(metadata=metadata, data_version=version))
+    def results(self) -> Iterator[dg.MaterializeResult[Any]]:
+        """The one materialization for all partitions, where `run_stage` yields one."""
+        if not (self._together and self._logged):
             return
+        task, metrics, sample = self._logged[0]
+        if len(self._logged) == 1:
+            version = dg.DataVersion(task.keys.version)
+            yield dg.MaterializeResult(metadata=_metadata(metrics, sample), data_version=version)
+        else:
+            numbers = ("rows", "kept", "rejected")
+            totals = {name: sum(_number(row.get(name)) for _, row, _ in self._logged) for name in numbers}
+            yield dg.MaterializeResult(metadata=_metadata({**totals, "videos": len(self._logged)}, None))
+
+    def _materialize(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
+        if self._together:
+            self._logged.append((task, metrics, sample))
+        else:
+            self._log_partition(task, metrics, sample)
+
+    def _log_partition(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
         tags = {"dagster/data_version": task.keys.version}
+        metadata = _metadata(metrics, sample)
         self.context.log_event(
             dg.AssetMaterialization(self.context.asset_key, partition=task.video_id, metadata=metadata, tags=tags)
         )
@@ -233,16 +251,25 @@ def _keys_of(record: StageRecord) -> tuple[str, str]:
     return record.compute_key or "", record.decision_key or ""
 
 
-def _metadata(value: Json) -> dg.MetadataValue:
+def _metadata(metrics: Mapping[str, Json], sample: Path | None) -> dict[str, dg.MetadataValue[Any]]:
+    metadata = {key: _metadata_value(value) for key, value in metrics.items()}
+    return metadata | ({"sample": dg.MetadataValue.path(sample)} if sample is not None else {})
+
+
+def _metadata_value(value: Json) -> dg.MetadataValue[Any]:
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     if isinstance(value, float):
         return dg.MetadataValue.float(value)
-    if isinstance(value, dict):
-        return dg.MetadataValue.json(value)
+    if isinstance(value, Mapping):
+        return dg.MetadataValue.json(dict(value))
     return dg.MetadataValue.text("" if value is None else str(value))
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def input_keys(path: Path, video_id: str, maker: Stage) -> ArtifactKeys:

@@ -1,6 +1,8 @@
 """Models as Dagster resources: loaded on first use, kept for the step, released after it.
 
-One process holds at most one model at a time: two would rarely fit on one GPU, and stages run one after another.
+Dagster tears resources down after the step where each step has its own process, and after the run where steps share
+one; there the next stage's model takes the place of the last. So a process holds at most one model at a time: two would
+rarely fit on one GPU, and stages run one after another.
 """
 
 import threading
@@ -60,7 +62,7 @@ class _Models(dg.ConfigurableResource[Any]):
     precision: str = Field(default="auto", description="auto | fp32 | bf16 | fp16")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 (Dagster's hook)
-        """Runs after the step, also after a failed one."""
+        """Runs after the step, or after the run where its steps share a process; also when they failed."""
         SLOT.release()
 
     def _get(self, kind: str, name: str, batch_size: int | str) -> Any:  # noqa: ANN401 (kinds differ)

@@ -21,7 +21,8 @@ def write_video(path: Path, *, frames: int = 30, fps: int = 10, width: int = 64,
     """An H.264 (else MPEG-4) video; the same arguments give the same bytes."""
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps))
+        options = {"x264-params": "mbtree=0"} if codec == "libx264" else {}
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.thread_count = 1
         for number in range(frames):

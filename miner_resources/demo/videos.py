@@ -1,223 +1,149 @@
-"""The demo videos: plans which shot comes when, films and encodes them, and writes down the truth.
+"""The demo's videos: scenes strung together with cuts, with repeats inside and across videos, and their truth.
 
-A plan mixes shots with targets, shots with distractors only, empty shots, and planted near-duplicates: a shot replayed
-later in its own video (`within`) or filmed again in a later video with another look (`across`). `write_demo_videos` is
-the entry; `read_truth` reads `truth.json` back for `scoring`. The same seed gives the same bytes on one build of FFmpeg.
+`write_demo_videos` writes MP4 files and `truth.json`, which says for every frame which scene it shows and where the
+objects are. The same arguments give the same bytes.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import av
 import numpy as np
 
 from miner_resources.demo.rendering import Box, Look, Rgb, SceneRenderer, film, first_look, other_look
-from miner_resources.demo.world import CLASSES, HEIGHT, SCENE_SECONDS, WIDTH, Scene, SceneKind, look_alike, make_scene
+from miner_resources.demo.world import CLASSES, HEIGHT, WIDTH, Scene, SceneKind, look_alike, make_scene
+from miner_resources.video_source import content_hash
 
-TRUTH_FILE: Final = "truth.json"
-DEFAULT_SEED: Final = 20
-SHOT_SECONDS: Final = 2.6
-"""Mean length of a shot in videos of the default length; shorter videos get shorter shots."""
-
-_FIRST_SCENE_SEED: Final = 10**9
-"""Demo scenes are drawn above this seed, training scenes below: no demo shot was ever trained on."""
-
-
-class Copy(StrEnum):
-    """Whether a shot is the first of its scene, or a near-duplicate and of which kind."""
-
-    ORIGINAL = "original"
-    WITHIN = "within"
-    ACROSS = "across"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShotTruth:
-    """One shot: frames `start` up to, not including, `end`. Copies of a scene share its key."""
-
-    start: int
-    end: int
-    scene: str
-    kind: SceneKind
-    duplicate: Copy
-    classes: tuple[str, ...]
+TRUTH: Final = "truth.json"
+SCENE_SEEDS: Final = 1_000_000_000
+"""Far from the seeds of the scenes that the demo models were trained on."""
+X264: Final = {"crf": "21", "preset": "veryfast", "x264-params": "mbtree=0"}
+"""x264's macroblock tree gives other bytes in about one shot of ten, even on one thread."""
+FPS: Final = 12
+SHOT_FRAMES: Final = (26, 40)
+"""Shortest and longest shot; the longest is shorter than `world.SCENE_SECONDS`."""
+GROUP: Final = 3
+"""Only so many neighbouring videos repeat each other, so that the dataset's splits have something to share out."""
+NEW_TARGETS: Final = 4
+"""New scenes with targets in each video; besides one with distractors only and one empty."""
+REPEATS_ACROSS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoTruth:
-    """What one file shows. `boxes` has one tuple per frame, in display order."""
+class Shot:
+    """One shot of a plan.
 
-    sha256: str
-    fps: int
-    width: int
-    height: int
-    shots: tuple[ShotTruth, ...]
-    boxes: tuple[tuple[Box, ...], ...]
+    Attributes:
+        repeat: "original", "within" (replayed in its video) or "across" (shown in another video, filmed differently).
+    """
 
-    @property
-    def video_id(self) -> str:
-        """Key of the video in every output table, for a local file."""
-        return f"file-{self.sha256[:12]}"
-
-
-@dataclass(frozen=True)
-class _Shot:
     scene: Scene
     look: Look
-    duplicate: Copy
+    frames: int
+    repeat: str
 
 
-def write_demo_videos(
-    folder: Path, *, seed: int = DEFAULT_SEED, videos: int = 12, seconds: float = 20.0, fps: int = 12
-) -> dict[str, VideoTruth]:
-    """Write `demo_00.mp4` … and `truth.json` into a folder, which is made if missing.
+def write_demo_videos(folder: Path, *, seed: int = 7, videos: int = 12, targets: int = NEW_TARGETS) -> Path:
+    """Write the videos and their truth.
 
     Args:
-        folder: where to write; files of the same names are replaced.
-        seed: not negative; every other seed gives other scenes.
-        videos: number of files.
-        seconds: mean length; single videos are up to 20 % shorter or longer.
-        fps: frame rate.
+        folder: made if it is not there; files of the same names are replaced.
+        seed: other seeds give other scenes.
+        videos: how many.
+        targets: new scenes with targets in each.
 
     Returns:
-        The truth by file name, as `read_truth` gives it.
+        the path of `truth.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([_FIRST_SCENE_SEED, seed])
-    truth: dict[str, VideoTruth] = {}
-    for number, shots in enumerate(_plan(rng, videos, seconds)):
-        path = folder / f"demo_{number:02d}.mp4"
-        frames = max(1, round(seconds * float(rng.uniform(0.8, 1.2)) * fps / len(shots)))
-        lengths = [min(round(frames * float(rng.uniform(0.75, 1.25))), int(SCENE_SECONDS * fps)) for _ in shots]
-        truth[path.name] = _write_video(path, list(zip(shots, lengths, strict=True)), fps, rng)
-    text = json.dumps({name: asdict(video) for name, video in truth.items()}, separators=(",", ":"))
-    (folder / TRUTH_FILE).write_text(text, encoding="utf-8")
-    return truth
-
-
-def read_truth(file: Path) -> dict[str, VideoTruth]:
-    """Read what `write_demo_videos` wrote: the truth by file name."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return {name: _video_from_json(video) for name, video in content.items()}
-
-
-def _video_from_json(video: dict[str, object]) -> VideoTruth:
-    raw = json.loads(json.dumps(video))
-    shots = tuple(
-        ShotTruth(
-            start=shot["start"],
-            end=shot["end"],
-            scene=shot["scene"],
-            kind=SceneKind(shot["kind"]),
-            duplicate=Copy(shot["duplicate"]),
-            classes=tuple(shot["classes"]),
-        )
-        for shot in raw["shots"]
-    )
-    boxes = tuple(tuple(Box(**box) for box in frame) for frame in raw["boxes"])
-    head = {name: raw[name] for name in ("sha256", "fps", "width", "height")}
-    return VideoTruth(**head, shots=shots, boxes=boxes)
-
-
-def _plan(rng: np.random.Generator, videos: int, seconds: float) -> Iterator[list[_Shot]]:
-    """The shots of each video in order. Fresh scenes never look alike; a copy across videos shows a target."""
-    seen: list[Scene] = []
-    sources: list[_Shot] = []
-    count = max(4, round(seconds / SHOT_SECONDS))
+    rng = np.random.default_rng(seed)
+    truth: dict[str, object] = {}
+    used: list[Scene] = []
+    group: list[Shot] = []
     for number in range(videos):
-        across = max(1, round(count / 4)) if sources else 0
-        within = int(count >= 6 or not sources)
-        blank = max(1, round(count * 0.3))
-        targets = count - across - within - blank
-        kinds = [SceneKind.TARGETS] * targets
-        kinds += [(SceneKind.DISTRACTORS, SceneKind.EMPTY)[(number + i) % 2] for i in range(blank)]
-        fresh = [_Shot(_draw_scene(rng, kind, seen), first_look(rng), Copy.ORIGINAL) for kind in kinds]
-        picks = rng.choice(len(sources), size=min(across, len(sources)), replace=False) if sources else []
-        copies = [_Shot(sources[i].scene, other_look(sources[i].look, rng), Copy.ACROSS) for i in picks]
-        shots = [(*fresh, *copies)[i] for i in rng.permutation(len(fresh) + len(copies))]
-        yield _replay(rng, shots) if within else shots
-        sources += fresh[:targets]
+        group = [] if number % GROUP == 0 else group
+        shots = _plan(rng, SCENE_SEEDS + seed * 1_000_003 + number * 101, used=used, earlier=group, targets=targets)
+        path = folder / f"demo_{number:02d}.mp4"
+        truth[path.name] = _write(path, shots, rng)
+        new = [shot for shot in shots if shot.repeat == "original"]
+        used += [shot.scene for shot in new]
+        group += [shot for shot in new if shot.scene.kind is SceneKind.TARGETS]
+    record = {"seed": seed, "classes": list(CLASSES), "videos": truth}
+    (folder / TRUTH).write_text(json.dumps(record), encoding="utf-8")
+    return folder / TRUTH
 
 
-def _replay(rng: np.random.Generator, shots: list[_Shot]) -> list[_Shot]:
-    """The shots with one original target shot shown again at the end, or in front of the last shot."""
-    originals = [
-        i for i, shot in enumerate(shots[:-1]) if shot.duplicate is Copy.ORIGINAL and shot.scene.kind == "targets"
-    ]
-    if not originals:
-        shots = shots[::-1]
-        originals = [0]
-    source = shots[int(rng.choice(originals))]
-    again = _Shot(source.scene, source.look, Copy.WITHIN)
-    return [*shots, again]
+def _plan(rng: np.random.Generator, seed: int, *, used: list[Scene], earlier: list[Shot], targets: int) -> list[Shot]:
+    """The shots of one video: new scenes unlike those `used`, and repeats of `earlier` ones."""
+    kinds = [SceneKind.TARGETS] * targets + [SceneKind.DISTRACTORS, SceneKind.EMPTY]
+    shots: list[Shot] = []
+    for place, kind in enumerate(kinds):
+        others = [*used, *(shot.scene for shot in shots)]
+        scene = _new_scene(seed + place * 7, kind, others, first_class=list(CLASSES)[(seed + place) % len(CLASSES)])
+        shots.append(Shot(scene=scene, look=first_look(rng), frames=_length(rng), repeat="original"))
+    for pick in rng.choice(len(earlier), size=min(REPEATS_ACROSS, len(earlier)), replace=False):
+        source = earlier[int(pick)]
+        look = other_look(source.look, rng)
+        shots.append(Shot(scene=source.scene, look=look, frames=_length(rng), repeat="across"))
+    order = [shots[int(place)] for place in rng.permutation(len(shots))]
+    first = next(shot for shot in order if shot.scene.kind is SceneKind.TARGETS)
+    return [*order, Shot(scene=first.scene, look=first.look, frames=_length(rng), repeat="within")]
 
 
-def _draw_scene(rng: np.random.Generator, kind: SceneKind, seen: list[Scene]) -> Scene:
-    first_class = tuple(CLASSES)[len(seen) % len(CLASSES)]
-    while True:
-        scene = make_scene(_FIRST_SCENE_SEED + int(rng.integers(2**40)), kind, first_class=first_class)
-        if not any(look_alike(scene, other) for other in seen):
-            seen.append(scene)
-            return scene
-
-
-def _write_video(path: Path, shots: list[tuple[_Shot, int]], fps: int, rng: np.random.Generator) -> VideoTruth:
-    boxes: list[tuple[Box, ...]] = []
-    truths: list[ShotTruth] = []
-    for shot, length in shots:
-        truths.append(
-            ShotTruth(
-                start=truths[-1].end if truths else 0,
-                end=(truths[-1].end if truths else 0) + length,
-                scene=shot.scene.key,
-                kind=shot.scene.kind,
-                duplicate=shot.duplicate,
-                classes=shot.scene.classes,
-            )
+def _new_scene(seed: int, kind: SceneKind, used: list[Scene], first_class: str) -> Scene:
+    """A scene that cannot be taken for one of those already used."""
+    for attempt in range(200):
+        scene = make_scene(
+            seed + attempt * 15_485_863, kind, first_class=first_class if kind is SceneKind.TARGETS else None
         )
-    _encode(path, _film_all(shots, fps, rng, boxes), fps=fps, crf=int(rng.integers(20, 29)))
-    return VideoTruth(
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        fps=fps,
-        width=WIDTH,
-        height=HEIGHT,
-        shots=tuple(truths),
-        boxes=tuple(boxes),
-    )
+        if not any(look_alike(scene, other) for other in used):
+            return scene
+    raise ValueError(f"no scene unlike the {len(used)} others was found: ask for fewer videos")
 
 
-def _film_all(
-    shots: list[tuple[_Shot, int]], fps: int, rng: np.random.Generator, boxes: list[tuple[Box, ...]]
-) -> Iterator[Rgb]:
-    """Frames of all shots; the boxes of each frame are appended to `boxes` as it is made."""
-    for shot, length in shots:
+def _length(rng: np.random.Generator) -> int:
+    return int(rng.integers(SHOT_FRAMES[0], SHOT_FRAMES[1] + 1))
+
+
+def _frames(shots: list[Shot], rng: np.random.Generator) -> Iterator[tuple[Rgb, list[Box]]]:
+    for shot in shots:
         renderer = SceneRenderer(shot.scene)
-        for index in range(length):
-            rgb, found = film(renderer, index / fps, shot.look, rng)
-            boxes.append(tuple(_rounded(box) for box in found))
-            yield rgb
+        for number in range(shot.frames):
+            yield film(renderer, number / FPS, shot.look, rng)
 
 
-def _rounded(box: Box) -> Box:
-    return Box(label=box.label, x=round(box.x, 2), y=round(box.y, 2), w=round(box.w, 2), h=round(box.h, 2))
-
-
-def _encode(path: Path, frames: Iterator[Rgb], *, fps: int, crf: int) -> None:
-    """H.264 where this build of PyAV has it, else MPEG-4; one thread, so that the bytes do not depend on the machine."""
-    import av
-
-    codec, options = ("libx264", {"preset": "veryfast", "crf": str(crf)})
-    if codec not in av.codecs_available:
-        codec, options = "mpeg4", {"qscale": "4"}
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
+def _write(path: Path, shots: list[Shot], rng: np.random.Generator) -> dict[str, object]:
+    """Encode one video on one thread, so that the bytes are the same everywhere with the same libraries."""
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    options = X264 if codec == "libx264" else {"qscale": "3"}
+    boxes: list[list[dict[str, object]]] = []
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(FPS), options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.thread_count = 1
-        stream.codec_context.gop_size = 2 * fps
-        for rgb in frames:
+        stream.thread_count = 1
+        for rgb, found in _frames(shots, rng):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            boxes.append([asdict(box) for box in found])
         container.mux(stream.encode())
+    starts = np.cumsum([0, *(shot.frames for shot in shots)]).tolist()
+    return {
+        "sha256": content_hash(path),
+        "fps": FPS,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "shots": [
+            {
+                "start": start,
+                "end": start + shot.frames,
+                "scene": shot.scene.key,
+                "repeat": shot.repeat,
+                "classes": list(shot.scene.classes),
+            }
+            for start, shot in zip(starts, shots, strict=False)
+        ],
+        "boxes": boxes,
+    }

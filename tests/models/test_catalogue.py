@@ -141,7 +141,7 @@ def test_missing_bundled_weights_are_no_riddle(monkeypatch, tmp_path):
         folder=tmp_path / "gone",
     )
     monkeypatch.setattr(catalogue, "CATALOGUE", (row,))
-    with pytest.raises(NotConfigured, match="bundled weights .* are missing"):
+    with pytest.raises(NotConfigured, match=r"bundled weights .* are missing"):
         resolve("demo", TEXT_IMAGE)
 
 
@@ -160,5 +160,6 @@ def test_completeness_looks_at_every_shard(checkpoints, tmp_path):
 
 
 def test_importing_it_needs_no_torch():
-    code = "import sys, miner_resources.models.catalogue, miner_resources.models.adapter; assert 'torch' not in sys.modules"
+    modules = "miner_resources.models.catalogue, miner_resources.models.adapter"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -29,6 +29,8 @@ def hub(checkpoints, tmp_path, monkeypatch):
     (repositories["org/foreign"] / "model.safetensors").write_bytes(b"gigabytes")
     with HubServer(repositories).running() as server:
         monkeypatch.setattr(hub_constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
         disable_progress_bars()
@@ -118,7 +120,7 @@ def test_a_gated_model_names_its_licence(hub, monkeypatch):
     )
     monkeypatch.setattr(catalogue, "CATALOGUE", (row,))
     hub.refusals["facebook/dinov2-small"] = (403, "GatedRepo")
-    with pytest.raises(NotConfigured, match="https://example.org/licence"):
+    with pytest.raises(NotConfigured, match=r"https://example\.org/licence"):
         load_embedder("gated", **QUICK)
 
 

@@ -32,22 +32,8 @@ from transformers import (
 )
 
 WORDS = [
-    "a",
-    "photo",
-    "of",
-    "the",
-    "red",
-    "blue",
-    "green",
-    "yellow",
-    "circle",
-    "square",
-    "triangle",
-    "star",
-    "cat",
-    "dog",
-    "person",
-    "car",
+    *("a", "photo", "of", "the", "red", "blue", "green", "yellow"),
+    *("circle", "square", "triangle", "star", "cat", "dog", "person", "car"),
 ]
 SIGLIP_SIZE = 48
 DINO_SIZE = 42
