@@ -49,7 +49,7 @@ def run_demo(output: Path, *, verbose: bool) -> dict[str, Any]:
     scores = result["demo"]
     rows = [[name, f"{scores[name]:.3f}", f"≥ {target}"] for name, target in TARGETS.items()]
     print_table(out, ["score against the ground truth", "reached", "target"], rows)
-    out.print(f"look at   {output / 'dataset' / 'contact_sheet.jpg'}", highlight=False, soft_wrap=True)
-    out.print(f"          {output / 'detections' / 'visualizations'}", highlight=False, soft_wrap=True)
-    out.print(f"in the UI video-miner dev --output {output}", highlight=False, soft_wrap=True)
+    out.print(f"look at   {output / 'dataset' / 'contact_sheet.jpg'}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"          {output / 'detections' / 'visualizations'}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"in the UI video-miner dev --output {output}", highlight=False, markup=False, soft_wrap=True)
     return result

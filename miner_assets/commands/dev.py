@@ -32,7 +32,7 @@ def dev(
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
-    err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False)
+    err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
     workspace_file = str(shipped("workspace.yaml"))
     # Replaces this process, so that Ctrl-C and SIGTERM reach Dagster itself.
     arguments = ["-m", "dagster", "dev", "-w", workspace_file, "-h", "127.0.0.1", "-p", str(port)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
+from rich.markup import escape
 
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, out, project_config, reports_errors
 from miner_resources.catalog import Catalog
@@ -46,10 +47,12 @@ def doctor(output: OutputDir = None) -> None:
     for check in (_python, _packages, _torchvision, _javascript, _yt_dlp_age, _device, _models, _disk, _registry):
         for finding in check(config):
             failed = failed or finding.state == "fail"
-            remedy = f" → {finding.remedy}" if finding.remedy else ""
+            remedy = f" → {escape(finding.remedy)}" if finding.remedy else ""
             colour = COLOURS[finding.state]
             out.print(
-                f"[{colour}]{finding.state:<4}[/{colour}] {finding.what}{remedy}", highlight=False, soft_wrap=True
+                f"[{colour}]{finding.state:<4}[/{colour}] {escape(finding.what)}{remedy}",
+                highlight=False,
+                soft_wrap=True,
             )
     if failed:
         raise typer.Exit(SOME_FAILED)

@@ -41,7 +41,7 @@ def run_config(
     Examples:
       video-miner run-config configs/examples/folder.yaml
 
-      video-miner run-config cars.yaml -o filter.threshold=0.4 -o 'urls=[/videos]'
+      video-miner run-config cars.yaml -o filter.threshold=0.4 -o output_dir=/data/cars
 
       video-miner run-config cars.yaml --stages dedup,dataset --force dedup
     """

@@ -38,4 +38,4 @@ def download(name: Annotated[str, typer.Argument(help="A name of `models list`."
     for task in tasks:
         with err.status(f"fetching {name} …"):
             folder = fetch_weights(resolve(name, task))
-        out.print(f"{name} ({task}) is at {folder}", highlight=False, soft_wrap=True)
+        out.print(f"{name} ({task}) is at {folder}", highlight=False, markup=False, soft_wrap=True)

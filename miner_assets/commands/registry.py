@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
@@ -86,7 +87,7 @@ def export(
     """
     videos = _workspace(project).catalog.videos(status=_status(status))
     to.write_text(write_export(videos), encoding="utf-8")
-    out.print(f"{len(videos)} URLs written to {to}")
+    out.print(f"{len(videos)} URLs written to {to}", markup=False)
 
 
 @registry.command("import")
@@ -107,7 +108,7 @@ def import_file(
     workspace.catalog.fold()
     out.print(f"{len(new)} videos added, {len(found.videos) + len(videos) - len(new)} known already")
     for entry in lost:
-        err.print(f"[red]not imported[/red] {entry.source}: {entry.error}", highlight=False)
+        err.print(f"[red]not imported[/red] {escape(entry.source)}: {escape(str(entry.error))}", highlight=False)
     if lost:
         raise typer.Exit(SOME_FAILED)
 
@@ -125,7 +126,7 @@ def rebuild(output: OutputDir = None) -> None:
         f"{report.removed} removed; the old registry was {'read' if report.salvaged else 'missing or unreadable'}"
     )
     for problem in report.problems:
-        err.print(f"[yellow]left out[/yellow] {problem}", highlight=False)
+        err.print(f"[yellow]left out[/yellow] {escape(problem)}", highlight=False)
 
 
 @registry.command("remove")
@@ -144,7 +145,7 @@ def remove(
     if not known:
         raise InvalidData(f"no video is called {', '.join(video_ids)}", remedy="see `video-miner registry list`")
     for video in known:
-        out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False)
+        out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False, markup=False)
     if not yes:
         typer.confirm(f"Delete these {len(known)} videos and everything made from them?", abort=True)
     report = remove_videos(workspace, [video.video_id for video in known])
@@ -190,7 +191,7 @@ def remove_keyword(text: Annotated[str, typer.Argument(help="The keyword.")], ou
     """
     if not _workspace(output).catalog.remove_keyword(text):
         raise InvalidData(f"{text!r} is not watched", remedy="see `video-miner keywords list`")
-    out.print(f"{text!r} is not watched any more")
+    out.print(f"{text!r} is not watched any more", markup=False)
 
 
 def _workspace(output: Path | None) -> Workspace:

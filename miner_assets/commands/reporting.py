@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -69,11 +70,13 @@ class ProgressBars:
         if not self._verbose:
             return
         if record.status == "failed":
-            self._console.print(f"[red]failed[/red] {record.video_id}: {record.error}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"[red]failed[/red] {record.video_id}: {escape(str(record.error))}", highlight=False, soft_wrap=True
+            )
         else:
             state = "up to date" if reused else "done"
             self._console.print(
-                f"[dim]{record.stage} {record.video_id}: {state} {record.metrics}[/dim]", highlight=False
+                f"[dim]{record.stage} {record.video_id}: {state} {escape(str(record.metrics))}[/dim]", highlight=False
             )
 
     def finished(self, stage: Stage) -> None:
@@ -102,7 +105,7 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
     )
     if result["errors"]:
         console.print(_errors(result["errors"]))
-    console.print(f"output: {output}", highlight=False, soft_wrap=True)
+    console.print(f"output: {escape(output)}", highlight=False, soft_wrap=True)
 
 
 def _errors(errors: Sequence[dict[str, Any]]) -> Table:
@@ -111,7 +114,7 @@ def _errors(errors: Sequence[dict[str, Any]]) -> Table:
         table.add_column(column, overflow="fold")
     for error in errors:
         name = (error["source"] or "").rsplit("/", maxsplit=1)[-1] or error["video_id"]
-        table.add_row(name, error["stage"], error["message"], error["remedy"])
+        table.add_row(*(escape(cell) for cell in (name, error["stage"], error["message"], error["remedy"])))
     return table
 
 
@@ -122,5 +125,5 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     console.print(table)

@@ -9,6 +9,7 @@ from typing import Annotated, Final, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import load_config
@@ -50,8 +51,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except MinerError as error:
             if kwargs.get("verbose"):
                 err.print_exception()
-            err.print(f"[red]error:[/red] {error.message}", highlight=False, soft_wrap=True)
-            err.print(f"[yellow]what to do:[/yellow] {error.remedy}", highlight=False, soft_wrap=True)
+            err.print(f"[red]error:[/red] {escape(error.message)}", highlight=False, soft_wrap=True)
+            err.print(f"[yellow]what to do:[/yellow] {escape(error.remedy)}", highlight=False, soft_wrap=True)
             raise typer.Exit(WRONG_USAGE if isinstance(error, ConfigError) else SOME_FAILED) from None
         except KeyboardInterrupt:
             err.print("\nstopped; what is finished is kept. Run the same command again to go on.")

@@ -20,7 +20,9 @@ PATIENCE_S = 120
 
 def start(config_file: Path) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"}
-    return subprocess.Popen([COMMAND, "run-config", config_file], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [COMMAND, "run-config", config_file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
 
 
 def kill_when(process: subprocess.Popen[bytes], folder: Path, pattern: str) -> bool:
