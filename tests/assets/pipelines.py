@@ -15,7 +15,7 @@ from miner_resources.gpu_models import SLOT
 from miner_resources.records import Stage
 
 CLASSES = "classes=['red circle','blue square','green triangle','yellow star']"
-MODELS = ("filter.model=demo", "filter.threshold=0.5", "dedup.model=demo", "detection.detector=demo")
+MODELS = ("filter.model=demo", "filter.threshold=0.5", "dedup.model=demo", "dedup.threshold=0.85", "detection.detector=demo")
 
 
 def demo_config(output: Path, sources: Sequence[Path | str], *overrides: str) -> MinerConfig:
