@@ -4,9 +4,10 @@ Order: built-in defaults < files in the order given < `-o key=value` overrides.
 """
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from miner_resources.config import MinerConfig
 from miner_resources.errors import ConfigError
+
+PROJECT_FILE: Final = "config.yaml"
+"""In the output folder: the whole configuration of the last run, which other commands and the UI take over."""
 
 
 def load_config(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> MinerConfig:
@@ -37,6 +41,23 @@ def load_config(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Mi
         return MinerConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(list(explain(error))) from None
+
+
+def load_project(files: Sequence[Path], output: Path | None, overrides: Sequence[str] = ()) -> MinerConfig:
+    """The configuration of a project: its files, else the one that the last run left in its output folder.
+
+    Args:
+        files: as in `load_config`; empty for "as last time".
+        output: overrides `output_dir`, None to leave it.
+        overrides: as in `load_config`.
+
+    Raises:
+        ConfigError: as in `load_config`.
+    """
+    last = (output or MinerConfig().output_dir) / PROJECT_FILE
+    chosen = list(files) or ([last] if last.exists() else [])
+    moved = [f"output_dir={json.dumps(str(output))}"] if output else []
+    return load_config(chosen, [*overrides, *moved])
 
 
 def to_yaml(config: MinerConfig) -> str:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import UTC, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -125,7 +126,9 @@ def test_nothing_but_whole_events_is_ever_in_the_spool(storage):
     assert list((storage.root / ".tmp").iterdir()) == []
 
 
-times = st.datetimes(timezones=st.timezones()).filter(lambda time: 2 < time.year < 9998)
+# Fixed offsets only: where clocks are set back, Python calls one moment in two zones unequal.
+zones = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))])
+times = st.datetimes(timezones=zones).filter(lambda time: 2 < time.year < 9998)
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("aé'\""), st.lists, max_leaves=4

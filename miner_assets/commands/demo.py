@@ -1,5 +1,6 @@
 """The demo: synthetic videos with known ground truth, mined by the bundled models, scored against that truth."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ TARGETS: Final = {
 def demo_config(output: Path, videos: Path) -> MinerConfig:
     """The configuration of the demo: every model is `demo`."""
     overrides = [
-        f"output_dir={output}",
-        f"urls=['{videos}']",
+        f"output_dir={json.dumps(str(output))}",
+        f"urls=[{json.dumps(str(videos))}]",
         "from_registry=none",
         "classes=['red circle','blue square','green triangle','yellow star']",
         "extraction.strategy=time",

@@ -11,7 +11,7 @@ import typer
 from miner_assets.commands.reporting import ProgressBars, print_summary, print_table
 from miner_assets.commands.shared import SOME_FAILED, Files, Overrides, Verbose, err, out, reports_errors
 from miner_resources.config import MinerConfig
-from miner_resources.config_files import load_config, to_yaml
+from miner_resources.config_files import PROJECT_FILE, load_config, to_yaml
 from miner_resources.errors import ConfigError
 from miner_resources.records import Json, Stage
 
@@ -104,6 +104,8 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
 
     with _quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
+        with workspace.storage.publish_file(workspace.storage.root / PROJECT_FILE) as target:
+            target.write_text(to_yaml(config), encoding="utf-8")
         pipeline = Pipeline(workspace, open_instance(workspace.storage))
         try:
             run = pipeline.execute()

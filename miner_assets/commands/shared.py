@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from miner_resources.config import MinerConfig
-from miner_resources.config_files import load_config
+from miner_resources.config_files import load_project
 from miner_resources.errors import ConfigError, MinerError
 
 SOME_FAILED: Final = 1
@@ -64,8 +64,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def project_config(output: Path | None, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> MinerConfig:
-    """The configuration a command is about: its own files, else those of the environment."""
+def project_config(output: Path | None, files: Sequence[Path] = ()) -> MinerConfig:
+    """The configuration a command is about: its files, those of the environment, or that of the project's last run."""
     named = list(files) or [Path(part) for part in os.environ.get("VIDEO_MINER_CONFIG", "").split(os.pathsep) if part]
     folder = output or os.environ.get("VIDEO_MINER_OUTPUT")
-    return load_config(named, [*overrides, *([f"output_dir={folder}"] if folder else [])])
+    return load_project(named, Path(folder) if folder else None)

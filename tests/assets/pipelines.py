@@ -1,6 +1,7 @@
 """Running the real pipeline in tests: real assets, real Dagster instance, bundled demo models."""
 
 import hashlib
+import json
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,19 @@ from miner_resources.gpu_models import SLOT
 from miner_resources.records import Stage
 
 CLASSES = "classes=['red circle','blue square','green triangle','yellow star']"
-MODELS = ("filter.model=demo", "filter.threshold=0.5", "dedup.model=demo", "dedup.threshold=0.85", "detection.detector=demo")
+MODELS = (
+    "filter.model=demo",
+    "filter.threshold=0.5",
+    "dedup.model=demo",
+    "dedup.threshold=0.85",
+    "detection.detector=demo",
+)
 
 
 def demo_config(output: Path, sources: Sequence[Path | str], *overrides: str) -> MinerConfig:
     """A configuration with the demo models and one frame per half second."""
-    urls = ",".join(f"'{source}'" for source in sources)
-    settings = [f"output_dir={output}", f"urls=[{urls}]", CLASSES, *MODELS]
+    urls = json.dumps([str(source) for source in sources])
+    settings = [f"output_dir={json.dumps(str(output))}", f"urls={urls}", CLASSES, *MODELS]
     settings += ["extraction.strategy=time", "extraction.seconds=0.5", "from_registry=none", *overrides]
     return load_config((), settings)
 
@@ -59,7 +66,7 @@ def computed(done: PipelineRun) -> dict[str, int]:
 
 def digests(output: Path) -> dict[str, str]:
     """Relative path → hash of every artifact; not of the registry, Dagster's files, events and summaries."""
-    skipped = (".dagster", ".tmp", "events", "registry.duckdb", "pipeline_result.json")
+    skipped = (".dagster", ".tmp", "events", "registry.duckdb", "pipeline_result.json", "config.yaml")
     files = (path for path in sorted(output.rglob("*")) if path.is_file())
     return {
         path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
