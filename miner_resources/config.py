@@ -203,6 +203,10 @@ class MinerConfig(Section):
         """Class name → its prompts; the name itself where none are given."""
         return {name: spec.prompts or [name] for name, spec in self.classes.items()}
 
+    def unforced(self) -> "MinerConfig":
+        """The same without any `force`: what a later run should start from."""
+        return MinerConfig.model_validate(_without_force(self.model_dump(mode="json")))
+
     @property
     def config_hash(self) -> str:
         """Changes when any value does, except where the output goes and what is forced."""

@@ -105,7 +105,7 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
     with _quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
         with workspace.storage.publish_file(workspace.storage.root / PROJECT_FILE) as target:
-            target.write_text(to_yaml(config), encoding="utf-8")
+            target.write_text(to_yaml(config.unforced()), encoding="utf-8")
         pipeline = Pipeline(workspace, open_instance(workspace.storage))
         try:
             run = pipeline.execute()
