@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 ran, but some videos failed; 2 wrong usage or invalid 
 import logging
 import os
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated
 
@@ -61,6 +62,9 @@ def main() -> None:
         app()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
+    except Exception:  # noqa: BLE001 (the edge of the program)
+        traceback.print_exc()
+        code = 1
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

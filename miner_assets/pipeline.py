@@ -239,6 +239,9 @@ class Pipeline:
             )
         except dg.Failure:
             return
+        except dg.DagsterExecutionInterruptedError:
+            # Dagster's own name for Ctrl-C and SIGTERM while a step runs.
+            raise KeyboardInterrupt from None
 
 
 def _is_current(step: VideoStage, video: Video) -> bool:

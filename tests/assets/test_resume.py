@@ -1,5 +1,6 @@
 """A run that is killed in the middle of a stage resumes to the very same artifacts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -53,3 +54,21 @@ def test_killed_runs_resume_to_byte_identical_artifacts(
     expected = digests(mined[0].output_dir)
     assert digests(output) == expected
     assert not list((output / ".tmp").iterdir()), "what the killed runs left behind is gone"
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(demo_videos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    config_file = tmp_path / "config.yaml"
+    config_file.write_text(to_yaml(demo_config(output, [demo_videos])))
+    process = subprocess.Popen([COMMAND, "run-config", config_file], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(output.glob("frames_raw/*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Run the same command again to go on" in errors
+    assert "Traceback" not in errors
+    result = json.loads((output / "pipeline_result.json").read_text())
+    assert result["stages"]["download"]["computed"] == 4
