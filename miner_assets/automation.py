@@ -9,7 +9,7 @@ from typing import Final
 import dagster as dg
 
 from miner_assets.partitions import KEYWORDS, VIDEOS
-from miner_assets.stage import ALL_STAGES_JOB
+from miner_assets.stage_log import ALL_STAGES_JOB
 from miner_assets.workspace import Workspace
 from miner_resources.records import Status
 

@@ -21,7 +21,8 @@ from miner_assets.workspace import Workspace
 from miner_resources.config import DatasetConfig
 from miner_resources.errors import InvalidData
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRAMES_SCHEMA, Json, Stage
-from miner_resources.storage import ArtifactKeys, read_keys, read_table, stable_hash
+from miner_resources.storage import ArtifactKeys, stable_hash
+from miner_resources.tables import read_keys, read_table
 from miner_resources.video_facts import read_facts
 from miner_resources.video_source import content_hash
 

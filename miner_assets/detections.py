@@ -15,14 +15,16 @@ import polars as pl
 from miner_assets.frame_stage import FrameStage, Plan
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import VIDEOS
-from miner_assets.stage import Outcome, Task, input_keys, run_stage
+from miner_assets.stage import run_stage
+from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config import DetectionConfig
 from miner_resources.gpu_models import ObjectDetectors
 from miner_resources.models.adapter import Detections, ObjectDetector
 from miner_resources.models.catalogue import resolve
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, Json, Rgb, Stage, Video
-from miner_resources.storage import ArtifactKeys, read_keys, read_metadata, read_table, stable_hash, write_table
+from miner_resources.storage import ArtifactKeys, stable_hash
+from miner_resources.tables import read_keys, read_metadata, read_table, write_table
 
 FLOOR: Final = 0.05
 """Boxes below are not stored: at a tenth of usual thresholds they are noise, and there are hundreds per frame."""

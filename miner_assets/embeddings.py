@@ -11,14 +11,16 @@ from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import deduplicate
 from miner_assets.partitions import VIDEOS
-from miner_assets.stage import Outcome, Task, input_keys, run_stage
+from miner_assets.stage import run_stage
+from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config import DedupConfig
 from miner_resources.gpu_models import ImageEmbedders
 from miner_resources.models.adapter import ImageEmbedder
 from miner_resources.models.catalogue import resolve
 from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Rgb, Stage, Video, embeddings_schema
-from miner_resources.storage import ArtifactKeys, read_keys, read_table, stable_hash, write_table
+from miner_resources.storage import ArtifactKeys, stable_hash
+from miner_resources.tables import read_keys, read_table, write_table
 
 MODEL = "video_miner.model"
 """Parquet metadata: which model and precision made the vectors; only alike ones can be compared."""

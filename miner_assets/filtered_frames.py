@@ -16,14 +16,16 @@ from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
 from miner_assets.partitions import VIDEOS
 from miner_assets.previews import decision_sheet
-from miner_assets.stage import Outcome, Task, input_keys, run_stage
+from miner_assets.stage import run_stage
+from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config import FilterConfig
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.models.adapter import TextImageModel
 from miner_resources.models.catalogue import resolve
 from miner_resources.records import FRAMES_SCHEMA, Floats, Json, Rgb, Stage, Video
-from miner_resources.storage import ArtifactKeys, link, read_keys, read_table, stable_hash, write_table
+from miner_resources.storage import ArtifactKeys, link, stable_hash
+from miner_resources.tables import read_keys, read_table, write_table
 
 FEATURES = "features.parquet"
 

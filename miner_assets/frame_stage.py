@@ -14,12 +14,13 @@ from typing import Final, Generic, TypeVar
 import polars as pl
 
 from miner_assets.logic.batching import in_batches
-from miner_assets.stage import Outcome, Task
+from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError
 from miner_resources.images import read_image
 from miner_resources.records import Rgb, Stage
-from miner_resources.storage import ArtifactKeys, read_keys, read_table
+from miner_resources.storage import ArtifactKeys
+from miner_resources.tables import read_keys, read_table
 
 LOADERS: Final = max(2, min(8, os.cpu_count() or 2))
 

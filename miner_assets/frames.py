@@ -13,13 +13,15 @@ import polars as pl
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.sampling import choose_frames
 from miner_assets.partitions import VIDEOS
-from miner_assets.stage import Outcome, Task, run_stage
+from miner_assets.stage import run_stage
+from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.config import ExtractionConfig
 from miner_resources.errors import InvalidData, MinerError
 from miner_resources.images import brightness, encode_image, limit_side, sharpness
 from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Video
-from miner_resources.storage import ArtifactKeys, link, read_keys, read_table, stable_hash, write_table
+from miner_resources.storage import ArtifactKeys, link, stable_hash
+from miner_resources.tables import read_keys, read_table, write_table
 from miner_resources.video_facts import read_facts
 from miner_resources.video_index import PacketIndex, read_index
 from miner_resources.video_reader import DecodedFrame, decode_frames

@@ -6,8 +6,6 @@ order allows. What is up to date is not run at all; what failed for good is not 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
 import dagster as dg
@@ -15,88 +13,21 @@ import dagster as dg
 from miner_assets.dataset import DatasetStep
 from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
-from miner_assets.search import Registered, known_inputs, register_inputs
-from miner_assets.stage import DONE, FAILED, VideoStage
+from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
+from miner_assets.search import known_inputs, register_inputs
 from miner_assets.stages import asset_key, video_stage
 from miner_assets.unique_frames import DedupStep
-from miner_assets.workspace import StageListener, Workspace
+from miner_assets.video_stage import VideoStage
+from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
+from miner_resources.registry.ledger import FAILED
 from miner_resources.video_source import utc_now
 
 MAX_GAP: Final = 4
 """An up-to-date video inside a range costs two Dagster events, a further run about ten."""
 
 UNFINISHED: Final = frozenset(Status) - {Status.COMPLETE, Status.FAILED, Status.SKIPPED}
-
-
-@dataclass
-class StageSummary:
-    """What one stage did in this run.
-
-    Attributes:
-        items: videos (or, for `dedup` and `dataset`, frames) it was responsible for.
-    """
-
-    seconds: float = 0.0
-    items: int = 0
-    computed: int = 0
-    reused: int = 0
-    failed: int = 0
-
-
-@dataclass
-class PipelineRun:
-    """What a run did, as far as it got."""
-
-    started_at: datetime
-    registered: Registered = field(default_factory=Registered)
-    video_ids: list[str] = field(default_factory=list[str])
-    stages: dict[Stage, StageSummary] = field(default_factory=dict[Stage, StageSummary])
-    failures: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
-    searches_failed: list[tuple[str, MinerError]] = field(default_factory=list[tuple[str, MinerError]])
-    dagster_runs: int = 0
-    finished_at: datetime | None = None
-
-    @property
-    def did_work(self) -> bool:
-        """Whether anything was computed or tried."""
-        return self.dagster_runs > 0 or bool(self.registered.new)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every input and every video got through."""
-        return not (self.failures or self.registered.lost or self.searches_failed)
-
-
-class Tally:
-    """Counts what the stages report and passes it on."""
-
-    def __init__(self, inner: StageListener) -> None:
-        self.inner = inner
-        self.summary = StageSummary()
-
-    def started(self, stage: Stage, videos: int) -> None:
-        """Pass on."""
-        self.inner.started(stage, videos)
-
-    def frames_done(self, stage: Stage, count: int) -> None:
-        """Pass on."""
-        self.inner.frames_done(stage, count)
-
-    def finished_video(self, record: StageRecord, *, reused: bool) -> None:
-        """Count and pass on."""
-        if reused:
-            self.summary.reused += 1
-        elif record.status == DONE:
-            self.summary.computed += 1
-        else:
-            self.summary.failed += 1
-        self.inner.finished_video(record, reused=reused)
-
-    def finished(self, stage: Stage) -> None:
-        """Pass on."""
-        self.inner.finished(stage)
 
 
 class Pipeline:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_assets.workspace import Workspace
 from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord
 

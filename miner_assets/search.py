@@ -15,7 +15,7 @@ from miner_resources import web_video
 from miner_resources.config import SearchConfig
 from miner_resources.errors import NotFound
 from miner_resources.records import Video
-from miner_resources.registry_records import SearchResult
+from miner_resources.registry.records import SearchResult
 from miner_resources.storage import stable_hash
 from miner_resources.video_source import Lost, find_videos, local_files, local_path, utc_now
 

@@ -6,7 +6,7 @@ from miner_assets.detections import DetectStage
 from miner_assets.embeddings import EmbedStage
 from miner_assets.filtered_frames import FilterStage
 from miner_assets.frames import ExtractStage
-from miner_assets.stage import VideoStage
+from miner_assets.video_stage import VideoStage
 from miner_assets.videos import DownloadStage
 from miner_assets.workspace import Workspace
 from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels

@@ -14,15 +14,8 @@ from miner_assets.logic.dedup import UniqueFrames, unique_across
 from miner_assets.workspace import Workspace
 from miner_resources.config import DedupConfig
 from miner_resources.records import FRAMES_SCHEMA, Json, Status, frame_id
-from miner_resources.storage import (
-    ArtifactKeys,
-    link,
-    read_keys,
-    read_metadata,
-    read_table,
-    stable_hash,
-    write_table,
-)
+from miner_resources.storage import ArtifactKeys, link, stable_hash
+from miner_resources.tables import read_keys, read_metadata, read_table, write_table
 
 INPUTS: Final = "video_miner.inputs"
 """Parquet metadata: JSON list of [video id, version of its embeddings], in canonical order."""

@@ -11,7 +11,8 @@ import dagster as dg
 
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import VIDEOS
-from miner_assets.stage import Outcome, Task, run_stage
+from miner_assets.stage import run_stage
+from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events, web_video
 from miner_resources.config import DownloadConfig

@@ -1,9 +1,9 @@
 """The registry of videos, stages and keywords: typed reads and short, repeatable writes on `registry.duckdb`.
 
-Every call opens the file behind its lock and closes it again (`catalog_session.py`), so any number of processes can
+Every call opens the file behind its lock and closes it again (`registry/session.py`), so any number of processes can
 use one registry. What must survive the loss of the file is published as an event first and then folded in. A registry
 that is missing is rebuilt from the artifacts on first use. To add a table: `schema.sql`, a record, a `select_…` in
-`catalog_rows.py`, a method here.
+`registry/rows.py`, a method here.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -11,7 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from miner_resources.catalog_rows import (
+from miner_resources.errors import InvalidData
+from miner_resources.events import Decision, Removal, has_pending
+from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
+from miner_resources.registry.database import transaction
+from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.records import Keyword, RebuildReport, SearchResult, Statistics
+from miner_resources.registry.rows import (
     load_ledger,
     save,
     select_keywords,
@@ -20,14 +26,8 @@ from miner_resources.catalog_rows import (
     select_stage_records,
     select_videos,
 )
-from miner_resources.catalog_session import CatalogSession
-from miner_resources.catalog_statistics import count_statistics
-from miner_resources.errors import InvalidData
-from miner_resources.events import Decision, Removal, has_pending
-from miner_resources.ledger import FAILED
-from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
-from miner_resources.registry_database import transaction
-from miner_resources.registry_records import Keyword, RebuildReport, SearchResult, Statistics
+from miner_resources.registry.session import CatalogSession
+from miner_resources.registry.statistics import count_statistics
 from miner_resources.storage import Storage, check_video_id
 
 VIDEOS_PER_LOCK: Final = 500

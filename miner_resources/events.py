@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from miner_resources.errors import InvalidData
-from miner_resources.record_json import (
+from miner_resources.records import Stage, StageRecord, Status, Video
+from miner_resources.registry.record_json import (
     Fields,
     read_json,
     stage_record_from_json,
@@ -23,7 +24,6 @@ from miner_resources.record_json import (
     video_from_json,
     write_json,
 )
-from miner_resources.records import Stage, StageRecord, Status, Video
 from miner_resources.storage import Storage, check_video_id
 
 _VERSION = 1

@@ -1,8 +1,8 @@
 """Where artifacts lie and how they appear: the only module that builds paths.
 
 An artifact is one file or one folder that appears by a single rename, so a reader never sees half of it and a killed
-process leaves nothing behind but a temporary entry. Parquet artifacts carry the keys they were made with.
-To add an artifact: give it a path method here and publish it with `publish_file` or `publish_folder`.
+process leaves nothing behind but a temporary entry. `tables.py` writes the
+Parquet ones. To add an artifact: give it a path method here and publish it with `publish_file` or `publish_folder`.
 """
 
 import errno
@@ -13,20 +13,13 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import polars as pl
 
 from miner_resources.errors import InvalidData
 from miner_resources.records import Json
-
-COMPUTE_KEY: Final = "video_miner.compute_key"
-DECISION_KEY: Final = "video_miner.decision_key"
-METRICS: Final = "video_miner.metrics"
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -240,44 +233,6 @@ class Storage:
     def _temporary(self, target: Path) -> Path:
         self._temporary_folder.mkdir(parents=True, exist_ok=True)
         return self._temporary_folder / f"{_host()}-{os.getpid()}~{uuid.uuid4().hex[:8]}~{target.name}"
-
-
-def write_table(path: Path, table: pl.DataFrame, keys: ArtifactKeys, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a Parquet file that carries its keys. Use it inside `publish_file` or `publish_folder`."""
-    stored = {COMPUTE_KEY: keys.compute, DECISION_KEY: keys.decision, **(metadata or {})}
-    table.write_parquet(path, compression="zstd", metadata=stored)
-
-
-def read_table(path: Path, schema: pl.Schema | None = None) -> pl.DataFrame:
-    """Read a Parquet artifact; with `schema`, check that it has those columns.
-
-    Raises:
-        InvalidData: the file is missing, unreadable or has other columns.
-    """
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InvalidData(f"cannot read {path}: {error}", remedy="delete it and run that stage again") from error
-    if schema is not None and not set(schema) <= set(table.columns):
-        missing = ", ".join(sorted(set(schema) - set(table.columns)))
-        raise InvalidData(f"{path} lacks the columns {missing}", remedy="delete it and run that stage again")
-    return table
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The key-value metadata of a Parquet file; empty if the file is missing or unreadable."""
-    try:
-        return dict(pl.read_parquet_metadata(path))
-    except (OSError, pl.exceptions.PolarsError):
-        return {}
-
-
-def read_keys(path: Path) -> ArtifactKeys | None:
-    """The keys a Parquet artifact was made with, None if there is no (readable) artifact."""
-    metadata = read_metadata(path)
-    if COMPUTE_KEY not in metadata or DECISION_KEY not in metadata:
-        return None
-    return ArtifactKeys(metadata[COMPUTE_KEY], metadata[DECISION_KEY])
 
 
 def link(source: Path, target: Path) -> None:

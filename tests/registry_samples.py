@@ -6,9 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from miner_resources.catalog_views import VIEWS
 from miner_resources.records import Stage, StageRecord, Video, embeddings_schema
-from miner_resources.storage import METRICS, ArtifactKeys, Storage, write_table
+from miner_resources.registry.views import VIEWS
+from miner_resources.storage import ArtifactKeys, Storage
+from miner_resources.tables import METRICS, write_table
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 

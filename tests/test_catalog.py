@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 from miner_resources.catalog import Catalog
-from miner_resources.catalog_views import VIEWS
 from miner_resources.errors import InvalidData, NotConfigured, RegistryBusy
 from miner_resources.events import folded, has_pending, pending, publish
 from miner_resources.records import Stage, StageRecord, Status, Video
-from miner_resources.registry_records import Keyword, SearchResult, StageCounts
+from miner_resources.registry.records import Keyword, SearchResult, StageCounts
+from miner_resources.registry.views import VIEWS
 from miner_resources.storage import Storage
 from tests.registry_samples import EPOCH, a_failure, a_record, a_video, at, table_of, write_artifact
 
@@ -231,9 +231,9 @@ def test_folding_again_after_a_kill_changes_nothing(storage, catalog, tmp_path):
 def test_a_kill_before_or_after_the_commit_loses_nothing(storage, catalog, step):
     catalog.add_videos([a_video("a")])
     code = (
-        "import os, sys; from pathlib import Path; from miner_resources import catalog_session; "
+        "import os, sys; from pathlib import Path; from miner_resources.registry import session; "
         "from miner_resources.catalog import Catalog; from miner_resources.storage import Storage; "
-        f"catalog_session.{step} = lambda *_, **__: os.kill(os.getpid(), 9); "
+        f"session.{step} = lambda *_, **__: os.kill(os.getpid(), 9); "
         "Catalog(Storage(Path(sys.argv[1]))).remove_videos(['a'])"
     )
     assert subprocess.run([sys.executable, "-c", code, str(storage.root)], check=False).returncode == -signal.SIGKILL

@@ -7,7 +7,7 @@ import pytest
 from miner_resources.catalog import Catalog
 from miner_resources.events import publish
 from miner_resources.records import VIDEO_STAGES, Stage, Status
-from miner_resources.registry_records import SearchResult
+from miner_resources.registry.records import SearchResult
 from miner_resources.storage import Storage
 from tests.registry_samples import EPOCH, a_failure, a_record, a_video, at, write_artifact, write_download
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from miner_resources.errors import InvalidData
 from miner_resources.events import Decision, Removal, folded, has_pending, pending, publish, settle
-from miner_resources.record_json import read_json, stage_record_from_json, to_json, video_from_json, write_json
 from miner_resources.records import Stage, StageRecord, Status, Video
+from miner_resources.registry.record_json import read_json, stage_record_from_json, to_json, video_from_json, write_json
 from miner_resources.storage import Storage
 from tests.registry_samples import a_record, a_video, at
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner_resources.events import Decision, Removal
-from miner_resources.ledger import Ledger, derive_status
 from miner_resources.records import VIDEO_STAGES, Stage, Status
+from miner_resources.registry.ledger import Ledger, derive_status
 from tests.registry_samples import a_failure, a_record, a_video, at
 
 CASES = {

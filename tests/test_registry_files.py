@@ -9,7 +9,7 @@ from miner_resources.catalog import Catalog
 from miner_resources.errors import InvalidData, NotFound
 from miner_resources.events import publish
 from miner_resources.records import Stage, Status
-from miner_resources.registry_files import read_import, write_export
+from miner_resources.registry.files import read_import, write_export
 from miner_resources.storage import Storage, check_video_id
 from tests.registry_samples import a_video
 

@@ -9,16 +9,8 @@ import polars as pl
 import pytest
 
 from miner_resources.errors import InvalidData
-from miner_resources.storage import (
-    ArtifactKeys,
-    Storage,
-    check_video_id,
-    link,
-    read_keys,
-    read_table,
-    stable_hash,
-    write_table,
-)
+from miner_resources.storage import ArtifactKeys, Storage, check_video_id, link, stable_hash
+from miner_resources.tables import read_keys, read_table, write_table
 
 KEYS = ArtifactKeys("compute", "decision")
 

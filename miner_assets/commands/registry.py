@@ -16,7 +16,7 @@ from miner_assets.workspace import Workspace
 from miner_resources import events, web_video
 from miner_resources.errors import InvalidData
 from miner_resources.records import Status, Video
-from miner_resources.registry_files import read_import, write_export
+from miner_resources.registry.files import read_import, write_export
 from miner_resources.video_source import Lost, find_videos, utc_now
 
 registry = typer.Typer(no_args_is_help=True, help="Look at the registry of videos, and change it by hand.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
 from miner_resources.demo.videos import write_demo_videos
 from tests.assets.pipelines import demo_config, run

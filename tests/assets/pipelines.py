@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from miner_assets.instance import open_instance
-from miner_assets.pipeline import Pipeline, PipelineRun
+from miner_assets.pipeline import Pipeline
+from miner_assets.pipeline_run import PipelineRun
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import load_config

@@ -14,7 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from miner_assets.cli import app
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
 from tests.assets.pipelines import demo_config
 from tests.loopback import MediaServer

@@ -9,7 +9,7 @@ import pytest
 from miner_assets.graph import build_definitions
 from miner_assets.instance import open_instance
 from miner_assets.launchpad import launchpad_schema, with_overrides
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_assets.search import register_inputs
 from miner_assets.workspace import Workspace
 from miner_resources.config import (

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from miner_assets.instance import open_instance
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.demo.scoring import score_output
@@ -21,7 +21,8 @@ from miner_resources.records import (
     Stage,
     Status,
 )
-from miner_resources.storage import Storage, read_keys
+from miner_resources.storage import Storage
+from miner_resources.tables import read_keys
 from tests.assets.pipelines import computed, dagster_home, demo_config, digests, failed_in, model_loads, run
 from tests.shared_data import shared_data
 from tests.video_factory import write_video

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from miner_assets.pipeline import PipelineRun
+from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import to_yaml
 from tests.assets.pipelines import demo_config, digests

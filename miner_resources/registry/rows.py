@@ -11,10 +11,10 @@ from typing import Any, Final, cast
 import duckdb
 
 from miner_resources.events import Removal
-from miner_resources.ledger import Ledger
-from miner_resources.record_json import to_json, write_json
 from miner_resources.records import Json, Stage, StageRecord, Status, Video
-from miner_resources.registry_records import Keyword, SearchResult
+from miner_resources.registry.ledger import Ledger
+from miner_resources.registry.record_json import to_json, write_json
+from miner_resources.registry.records import Keyword, SearchResult
 
 ROWS_PER_STATEMENT: Final = 20_000
 

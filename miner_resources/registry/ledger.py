@@ -1,6 +1,6 @@
 """What the registry knows about videos, and how an event changes it: pure rules, no files and no SQL.
 
-`catalog.py` applies pending events to the rows it loaded, `catalog_rebuild.py` to what it found in the artifacts.
+`catalog.py` applies pending events to the rows it loaded, `registry/rebuild.py` to what it found in the artifacts.
 Applying an event a second time changes nothing.
 """
 

@@ -13,7 +13,14 @@ from typing import TypeVar, cast
 
 import duckdb
 
-from miner_resources.catalog_rows import (
+from miner_resources.errors import InvalidData
+from miner_resources.events import Decision, Event, Removal, folded, pending
+from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord, Status, Video
+from miner_resources.registry.database import DamagedRegistry, RegistryDatabase, transaction
+from miner_resources.registry.ledger import DONE, Ledger
+from miner_resources.registry.record_json import Fields, read_json, to_json, video_from_json
+from miner_resources.registry.records import Keyword, RebuildReport, SearchResult
+from miner_resources.registry.rows import (
     save,
     save_ledger,
     select_keywords,
@@ -22,15 +29,9 @@ from miner_resources.catalog_rows import (
     select_stage_records,
     select_videos,
 )
-from miner_resources.catalog_views import view_files
-from miner_resources.errors import InvalidData
-from miner_resources.events import Decision, Event, Removal, folded, pending
-from miner_resources.ledger import DONE, Ledger
-from miner_resources.record_json import Fields, read_json, to_json, video_from_json
-from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord, Status, Video
-from miner_resources.registry_database import DamagedRegistry, RegistryDatabase, transaction
-from miner_resources.registry_records import Keyword, RebuildReport, SearchResult
-from miner_resources.storage import COMPUTE_KEY, DECISION_KEY, METRICS, Storage, check_video_id, link, read_metadata
+from miner_resources.registry.views import view_files
+from miner_resources.storage import Storage, check_video_id, link
+from miner_resources.tables import COMPUTE_KEY, DECISION_KEY, METRICS, read_metadata
 
 _TABLES = {"frames": Stage.EXTRACT, "scores": Stage.FILTER, "embeddings": Stage.EMBED, "detections": Stage.DETECT}
 _INFO_SUFFIX = ".info.json"

@@ -19,9 +19,9 @@ from typing import Final
 import yaml
 
 from miner_resources.errors import InvalidData, NotFound
-from miner_resources.ledger import FAILED
-from miner_resources.record_json import Fields, is_mapping
 from miner_resources.records import Stage, StageRecord, Status, Video
+from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.record_json import Fields, is_mapping
 from miner_resources.storage import check_video_id, stable_hash
 
 _STAGES: Final = {

@@ -16,8 +16,8 @@ from typing import Final, NoReturn
 
 import duckdb
 
-from miner_resources.catalog_views import make_views, views_state
 from miner_resources.errors import InvalidData, NotConfigured, RegistryBusy
+from miner_resources.registry.views import make_views, views_state
 from miner_resources.storage import Storage
 
 SCHEMA_VERSION: Final = 1

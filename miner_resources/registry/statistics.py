@@ -2,9 +2,9 @@
 
 import duckdb
 
-from miner_resources.ledger import DONE, FAILED
 from miner_resources.records import Stage, Status
-from miner_resources.registry_records import StageCounts, Statistics
+from miner_resources.registry.ledger import DONE, FAILED
+from miner_resources.registry.records import StageCounts, Statistics
 
 
 def count_statistics(connection: duckdb.DuckDBPyConnection) -> Statistics:

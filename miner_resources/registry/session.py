@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import duckdb
 
-from miner_resources.catalog_rebuild import rebuild_registry
-from miner_resources.catalog_rows import load_ledger, save_ledger
 from miner_resources.events import Event, pending, publish, settle
-from miner_resources.registry_database import RegistryDatabase, transaction
-from miner_resources.registry_records import RebuildReport
+from miner_resources.registry.database import RegistryDatabase, transaction
+from miner_resources.registry.rebuild import rebuild_registry
+from miner_resources.registry.records import RebuildReport
+from miner_resources.registry.rows import load_ledger, save_ledger
 from miner_resources.storage import Storage
 
 _log = logging.getLogger(__name__)

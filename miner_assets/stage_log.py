@@ -1,0 +1,155 @@
+"""Writing down what happened to each video: event file, registry, Dagster, and whoever listens."""
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from miner_assets.video_stage import Outcome, Task
+from miner_assets.workspace import Workspace
+from miner_resources import events
+from miner_resources.records import Json, Stage, StageRecord
+from miner_resources.registry.ledger import DONE, FAILED
+from miner_resources.storage import ArtifactKeys
+
+ALL_STAGES_JOB: Final = "mine_videos"
+FOLD_EVERY_S: Final = 10.0
+
+
+class StageLog:
+    """Writes down what happened: event file, registry, Dagster, listener."""
+
+    def __init__(self, context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage) -> None:
+        self.context = context
+        self.workspace = workspace
+        self.stage = stage
+        self.failures: list[StageRecord] = []
+        self._together = len(context.partition_keys) == 1 or context.job_name == ALL_STAGES_JOB
+        self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
+        self._started = datetime.now(UTC)
+        self._folded_at = time.monotonic()
+        ids = list(context.partition_keys)
+        self._known = {known.video_id: known for known in workspace.catalog.stage_records(stage=stage, ids=ids)}
+
+    def record(self, outcome: Outcome) -> None:
+        """Write down a computed or failed task."""
+        task, error = outcome.task, outcome.error
+        now = datetime.now(UTC)
+        record = StageRecord(
+            video_id=task.video_id,
+            stage=self.stage,
+            status=FAILED if error else DONE,
+            started_at=self._started,
+            finished_at=now,
+            compute_key=task.keys.compute,
+            decision_key=task.keys.decision,
+            metrics={**outcome.metrics, "seconds": round((now - self._started).total_seconds(), 3)},
+            error=f"{type(error).__name__}: {error.message}" if error else None,
+            remedy=error.remedy if error else None,
+            retryable=error.retryable if error else False,
+        )
+        self._started = now
+        events.publish(self.workspace.storage, record)
+        self.workspace.listener.finished_video(record, reused=False)
+        if error:
+            self.failures.append(record)
+            self.context.log.error("%s failed in %s: %s", task.video_id, self.stage, error)
+        else:
+            self._materialize(task, outcome.metrics, outcome.sample)
+
+    def reused(self, task: Task) -> None:
+        """Write down that an up-to-date artifact is already there."""
+        now = datetime.now(UTC)
+        keys = task.keys
+        record = StageRecord(
+            video_id=task.video_id,
+            stage=self.stage,
+            status=DONE,
+            started_at=now,
+            finished_at=now,
+            compute_key=keys.compute,
+            decision_key=keys.decision,
+        )
+        known = self._known.get(task.video_id)
+        if known is None or known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys:
+            events.publish(self.workspace.storage, record)
+        self.workspace.listener.finished_video(record, reused=True)
+        self._materialize(task, {**(known.metrics if known else {}), "reused": True}, None)
+
+    def fold_if_due(self) -> None:
+        """Bring the registry up to date now and then, so that a long run can be watched."""
+        if time.monotonic() - self._folded_at > FOLD_EVERY_S:
+            self.fold()
+
+    def fold(self) -> None:
+        """Bring the registry up to date."""
+        self.workspace.catalog.fold()
+        self._folded_at = time.monotonic()
+
+    def fail_if_any_failed(self) -> None:
+        """Fail the step, so that the UI shows it; what is materialized stays."""
+        if not self.failures:
+            return
+        for logged in self._logged:
+            self._log_partition(*logged)
+        rows = [f"| {r.video_id} | {r.error} | {r.remedy} |" for r in self.failures]
+        table = "\n".join(["| video | error | what to do |", "| --- | --- | --- |", *rows])
+        raise dg.Failure(
+            description=f"{len(self.failures)} of {len(self.context.partition_keys)} videos failed in {self.stage}",
+            metadata={"failures": dg.MetadataValue.md(table), "failed": len(self.failures)},
+            allow_retries=any(record.retryable for record in self.failures),
+        )
+
+    def results(self) -> Iterator[dg.MaterializeResult[Any]]:
+        """The one materialization for all partitions, where `run_stage` yields one."""
+        if not (self._together and self._logged):
+            return
+        task, metrics, sample = self._logged[0]
+        if len(self._logged) == 1:
+            version = dg.DataVersion(task.keys.version)
+            yield dg.MaterializeResult(metadata=_metadata(metrics, sample), data_version=version)
+        else:
+            numbers = ("rows", "kept", "rejected")
+            totals = {name: sum(_number(row.get(name)) for _, row, _ in self._logged) for name in numbers}
+            yield dg.MaterializeResult(metadata=_metadata({**totals, "videos": len(self._logged)}, None))
+
+    def _materialize(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
+        if self._together:
+            self._logged.append((task, metrics, sample))
+        else:
+            self._log_partition(task, metrics, sample)
+
+    def _log_partition(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
+        tags = {"dagster/data_version": task.keys.version}
+        metadata = _metadata(metrics, sample)
+        self.context.log_event(
+            dg.AssetMaterialization(self.context.asset_key, partition=task.video_id, metadata=metadata, tags=tags)
+        )
+
+
+def _keys_of(record: StageRecord) -> tuple[str, str]:
+    return record.compute_key or "", record.decision_key or ""
+
+
+def _metadata(metrics: Mapping[str, Json], sample: Path | None) -> dict[str, dg.MetadataValue[Any]]:
+    metadata = {key: _metadata_value(value) for key, value in metrics.items()}
+    return metadata | ({"sample": dg.MetadataValue.path(sample)} if sample is not None else {})
+
+
+def _metadata_value(value: Json) -> dg.MetadataValue[Any]:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, Mapping):
+        return dg.MetadataValue.json(dict(value))
+    return dg.MetadataValue.text("" if value is None else str(value))
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
