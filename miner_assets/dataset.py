@@ -226,16 +226,17 @@ def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Works
         context.log.info("%d videos left out without detections: %s", len(report.unlabelled), report.unlabelled)
     coco = read_coco(workspace.storage.annotations)
     rows = [
-        {"split": count.split, "class": count.category or "all", "images": count.images, "boxes": count.annotations}
+        f"| {count.split} | {count.category or 'all'} | {count.images} | {count.annotations} |"
         for count in dataset_summary(coco)
     ]
+    table = "\n".join(["| split | class | images | boxes |", "| --- | --- | --- | --- |", *rows])
     return dg.MaterializeResult(
         metadata={
             "rows": len(coco["images"]),
             "kept": len(coco["images"]),
             "rejected": 0,
             "annotations": len(coco["annotations"]),
-            "splits": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),
+            "splits": dg.MetadataValue.md(table),
             "sample": dg.MetadataValue.path(workspace.storage.dataset / "contact_sheet.jpg"),
         },
         data_version=dg.DataVersion(step.keys().version),

@@ -22,6 +22,14 @@ def add_partitions(
         instance.add_dynamic_partitions(name, new[start : start + ADD_CHUNK])
 
 
+def drop_partitions(
+    instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition, keys: Iterable[str]
+) -> None:
+    """Forget keys; their old runs and events stay in Dagster's history."""
+    for key in keys:
+        instance.delete_dynamic_partition(str(definition.name), key)
+
+
 def contiguous_ranges(keys: Sequence[str], wanted: set[str], harmless: set[str], max_gap: int) -> list[tuple[str, str]]:
     """Cover `wanted` with as few ranges of `keys` as possible, one Dagster run each.
 

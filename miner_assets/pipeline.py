@@ -60,13 +60,15 @@ class Pipeline:
         return self.run
 
     def plan(self) -> dict[Stage, int]:
-        """How many known videos each per-video stage would run now; for a later stage only if the earlier are done."""
+        """How many known videos each per-video stage would run; what an earlier stage runs, later ones may have to."""
         self._choose_videos()
         videos = self._videos()
+        due: set[str] = set()
         counts: dict[Stage, int] = {}
         for stage in (stage for stage in VIDEO_STAGES if stage in self.workspace.config.stages):
             step = video_stage(stage, self.workspace)
-            counts[stage] = sum(not _is_current(step, video) for video in videos)
+            due |= {video.video_id for video in videos if not _is_current(step, video)}
+            counts[stage] = len(due)
         return counts
 
     def _search(self) -> None:

@@ -148,7 +148,13 @@ def remove(
         out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False, markup=False)
     if not yes:
         typer.confirm(f"Delete these {len(known)} videos and everything made from them?", abort=True)
-    report = remove_videos(workspace, [video.video_id for video in known])
+    from miner_assets.instance import open_instance
+    from miner_assets.partitions import VIDEOS, drop_partitions
+
+    ids = [video.video_id for video in known]
+    report = remove_videos(workspace, ids)
+    with open_instance(workspace.storage) as instance:
+        drop_partitions(instance, VIDEOS, ids)
     out.print(f"{report.videos} videos removed, with {report.artifacts} artifacts and {report.images} dataset images")
 
 

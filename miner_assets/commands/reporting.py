@@ -103,6 +103,8 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
         f"boxes: {result['annotations']:,}",
         highlight=False,
     )
+    if frames["extracted"] and not frames["filtered"]:
+        console.print("No frame shows a class: lower filter.threshold, or look at contact_sheets/filter in the output.")
     if result["errors"]:
         console.print(_errors(result["errors"]))
     console.print(f"output: {escape(output)}", highlight=False, soft_wrap=True)

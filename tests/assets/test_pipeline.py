@@ -10,6 +10,7 @@ import pytest
 
 from miner_assets.instance import open_instance
 from miner_assets.pipeline_run import PipelineRun
+from miner_assets.takedown import remove_videos
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.demo.scoring import score_output
@@ -231,6 +232,46 @@ def test_an_input_that_leads_nowhere_does_not_stop_the_others(demo_videos: Path,
     assert [lost.error.message for lost in done.registered.lost] == [f"{tmp_path / 'nothing.mp4'} does not exist"]
     assert len(done.video_ids) == 1
     assert not done.ok
+
+
+def test_a_dataset_without_any_frame_is_written_all_the_same(copy: MinerConfig) -> None:
+    done = run(changed(copy, "filter", threshold=1.0))
+    assert done.ok
+    coco = json.loads(Storage(copy.output_dir).annotations.read_text())
+    assert (coco["images"], coco["annotations"]) == ([], [])
+    assert len(coco["categories"]) == 4
+    assert not run(changed(copy, "filter", threshold=1.0)).did_work
+
+
+def test_a_removed_video_leaves_every_artifact_and_stays_away(copy: MinerConfig) -> None:
+    workspace = Workspace.open(copy)
+    gone = workspace.catalog.videos()[0].video_id
+    remove_videos(workspace, [gone])
+    left = [path for path in copy.output_dir.rglob("*") if gone in path.name and ".dagster" not in path.parts]
+    assert [path.parent.name for path in left] == ["removed"], "only the tombstone is left"
+    done = run(copy)
+    assert done.ok
+    assert gone not in done.video_ids
+    assert gone not in Storage(copy.output_dir).annotations.read_text()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "image_format"), [("interval", "png"), ("keyframe", "webp")], ids=["interval-png", "keyframe-webp"]
+)
+def test_other_strategies_and_formats(copy: MinerConfig, strategy: str, image_format: str) -> None:
+    settings = changed(copy, "extraction", strategy=strategy, image_format=image_format, max_side=160, interval=20)
+    done = run(settings)
+    assert done.ok
+    storage = Storage(copy.output_dir)
+    for video_id in done.video_ids:
+        frames = pl.read_parquet(storage.frames_table(video_id))
+        assert frames["width"].to_list() == [160] * len(frames)
+        assert frames["path"].str.ends_with(f".{image_format}").all()
+        if strategy == "interval":
+            assert (frames["frame_index"] % 20 == 0).all()
+        else:
+            assert frames["is_keyframe"].all()
+    assert all(path.suffix == f".{image_format}" for path in storage.deduplicated_frames.iterdir())
 
 
 REAL = (
