@@ -5,7 +5,7 @@ rendered once and kept as `.npz` files, because rendering costs more than a trai
 """
 
 from dataclasses import dataclass
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,8 @@ NAMES: Final = list(CLASSES)
 MAX_OBJECTS: Final = 4
 SPLITS: Final = {"train": (0, 7000), "val": (5_000_000, 600), "test": (8_000_000, 600)}
 """Split → first scene seed and number of scenes; the demo's own videos use seeds from a billion on."""
+
+WORTH_WORKERS: Final = 300
 
 HALF: Final = (0.5, 0.5, 0.5)
 SIGLIP_INPUT: Final = Preprocess(size=64, pad=False, mode="bicubic", mean=HALF, std=HALF)
@@ -61,8 +63,13 @@ def load_frames(work: Path, split: str) -> Frames:
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)
         first, count = SPLITS[split]
-        with Pool(2) as workers:
-            scenes = list(workers.imap(render_scene, range(first, first + count), chunksize=32))
+        seeds = range(first, first + count)
+        if count < WORTH_WORKERS:
+            scenes = [render_scene(seed) for seed in seeds]
+        else:
+            # Spawned: a fork of a process whose libraries run threads may wait for a lock for ever.
+            with get_context("spawn").Pool(2) as workers:
+                scenes = list(workers.imap(render_scene, seeds, chunksize=32))
         columns = [np.stack(column) for column in zip(*scenes, strict=True)]
         np.savez(path, **dict(zip(Frames.__dataclass_fields__, columns, strict=True)))
     with np.load(path) as stored:
