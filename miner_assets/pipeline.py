@@ -178,8 +178,11 @@ class Pipeline:
 
 
 def _is_current(step: VideoStage, video: Video) -> bool:
+    if step.force:
+        return False
     try:
-        return not step.force and step.artifact_keys(video) == step.keys(video) and step.keys(video).compute != ""
+        keys = step.keys(video)
+        return keys.compute != "" and step.artifact_keys(video) == keys
     except MinerError:
         return False
 
