@@ -1,19 +1,39 @@
 """Jobs, sensors and the schedule: how work starts without a person clicking.
 
-Sensors do little: they turn registry rows into partitions and runs, and a tick can be repeated safely.
+Sensors do little: they compare the registry with the runs that are under way and ask for what is missing. What there
+is to do follows from the registry alone, so a tick can be repeated, and a run that died is asked for again. A run key
+names the work and the hour: the same work is not asked for twice within an hour unless something has come of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
-from miner_assets.partitions import KEYWORDS, VIDEOS
+from miner_assets.partitions import KEYWORDS, VIDEOS, contiguous_ranges
+from miner_assets.queue_report import queue_report, retry_times
+from miner_assets.search import due_searches
 from miner_assets.stage_log import ALL_STAGES_JOB
 from miner_assets.workspace import Workspace
-from miner_resources.records import Status
+from miner_resources.pacing import YOUTUBE, pool_of
+from miner_resources.records import Status, Video
+from miner_resources.storage import stable_hash
 
-VIDEOS_PER_TICK: Final = 50
+VIDEOS_PER_RUN: Final = 50
+RUNS_PER_TICK: Final = 20
+TICK_S: Final = 15
+UNFINISHED: Final = frozenset(Status) - {Status.DETECTED, Status.COMPLETE, Status.FAILED, Status.SKIPPED}
+
+_ACTIVE: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_RANGE_START: Final = "dagster/asset_partition_range_start"
+_RANGE_END: Final = "dagster/asset_partition_range_end"
 
 mine_videos = dg.define_asset_job(
     ALL_STAGES_JOB,
@@ -34,21 +54,66 @@ search_keyword = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=search_keyword, minimum_interval_seconds=30)
-def new_keywords(context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]) -> dg.SensorResult:
-    """Start a search for every keyword that has none yet: those in the registry and those in the configuration."""
-    wanted = [row.keyword for row in workspace.catalog.keywords()] + workspace.config.search.keywords
-    known = set(context.instance.get_dynamic_partitions(str(KEYWORDS.name)))
-    new = [keyword for keyword in dict.fromkeys(wanted) if keyword not in known]
-    return _start(new, KEYWORDS)
+@dg.sensor(job=search_keyword, minimum_interval_seconds=TICK_S)
+def new_keywords(
+    context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]
+) -> dg.SensorResult | dg.SkipReason:
+    """Start a search for every watched keyword that has none yet, of the registry and of the configuration."""
+    instance = context.instance
+    due = due_searches(workspace)
+    if due and (cooling := _cooling(workspace, {YOUTUBE})):
+        return dg.SkipReason("; ".join(cooling.values()))
+    busy = set(_active_keys(instance, search_keyword.name, []))
+    known = set(instance.get_dynamic_partitions(str(KEYWORDS.name)))
+    wanted = [keyword for keyword in due if keyword not in busy]
+    new = [keyword for keyword in wanted if keyword not in known]
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{stable_hash(keyword)}@{_hour()}", partition_key=keyword) for keyword in wanted
+        ],
+        dynamic_partitions_requests=[KEYWORDS.build_add_request(new)] if new else [],
+    )
 
 
-@dg.sensor(job=mine_videos, minimum_interval_seconds=30)
-def new_videos(context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]) -> dg.SensorResult:
-    """Start mining pending videos, at most `VIDEOS_PER_TICK` at a time."""
-    known = set(context.instance.get_dynamic_partitions(str(VIDEOS.name)))
-    pending = [video.video_id for video in workspace.catalog.videos(status=Status.PENDING)]
-    return _start([video_id for video_id in pending if video_id not in known][:VIDEOS_PER_TICK], VIDEOS)
+@dg.sensor(job=mine_videos, minimum_interval_seconds=TICK_S)
+def new_videos(
+    context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]
+) -> dg.SensorResult | dg.SkipReason:
+    """Mine the videos that are not finished, in batches; those of a site that cools down wait for its end.
+
+    What a run did not finish although it did not fail (a site's cool-down, a kill, a neighbour that failed) is asked
+    for again by a later tick.
+    """
+    workspace.catalog.fold()
+    keys = list(context.instance.get_dynamic_partitions(str(VIDEOS.name)))
+    pending = _unfinished(workspace)
+    cooling = _cooling(workspace, {pool_of(video.url) for video in pending if video.status is Status.PENDING})
+    ready = [video for video in pending if video.status is not Status.PENDING or pool_of(video.url) not in cooling]
+    if pending and not ready:
+        return dg.SkipReason("; ".join(queue_report(workspace.catalog)))
+    known = set(keys)
+    new = [video.video_id for video in ready if video.video_id not in known]
+    busy = set(_active_keys(context.instance, mine_videos.name, keys))
+    wanted = {video.video_id: video for video in ready if video.video_id not in busy}
+    return dg.SensorResult(
+        run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[:RUNS_PER_TICK],
+        dynamic_partitions_requests=[VIDEOS.build_add_request(new)] if new else [],
+    )
+
+
+@dg.sensor(job=build_dataset, minimum_interval_seconds=TICK_S)
+def finished_videos(
+    context: dg.SensorEvaluationContext, workspace: dg.ResourceParam[Workspace]
+) -> dg.SensorResult | dg.SkipReason:
+    """Build the dataset again when videos have come through and no run is at work on others: once per batch."""
+    workspace.catalog.fold()
+    detected = [video.video_id for video in workspace.catalog.videos(status=Status.DETECTED)]
+    if not detected:
+        return dg.SkipReason("every video that came through is in the dataset")
+    jobs = (mine_videos.name, build_dataset.name)
+    if any(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_ACTIVE)) for job in jobs):
+        return dg.SkipReason(f"{len(detected)} videos came through; waiting for the runs under way")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}")])
 
 
 @dg.schedule(job=search_keyword, cron_schedule="0 3 * * 1")
@@ -59,8 +124,48 @@ def refresh_searches(context: dg.ScheduleEvaluationContext) -> list[dg.RunReques
     return [dg.RunRequest(run_key=f"{day}:{key}", partition_key=key) for key in keys]
 
 
-def _start(keys: Sequence[str], definition: dg.DynamicPartitionsDefinition) -> dg.SensorResult:
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=key, partition_key=key) for key in keys],
-        dynamic_partitions_requests=[definition.build_add_request(list(keys))] if keys else [],
-    )
+def _unfinished(workspace: Workspace) -> list[Video]:
+    """Videos with something left to do, without those that wait for a later try of their own."""
+    now, later = datetime.now(UTC), retry_times(workspace.catalog)
+    videos = [video for video in workspace.catalog.videos() if video.status in UNFINISHED]
+    return [video for video in videos if later.get(video.video_id, now) <= now]
+
+
+def _cooling(workspace: Workspace, pools: set[str]) -> dict[str, str]:
+    """Sites that want a rest now → what they said."""
+    now = datetime.now(UTC).timestamp()
+    known = workspace.catalog.pools()
+    return {name: known[name].reason for name in pools if name in known and now < known[name].cooling_until}
+
+
+def _batches(keys: Sequence[str], wanted: dict[str, Video], tried: dict[str, datetime]) -> list[dg.RunRequest]:
+    """Runs over contiguous ranges of partitions, at most `VIDEOS_PER_RUN` each.
+
+    A range holds only videos that are wanted: Dagster marks every key of a failed run as failed.
+    """
+    requests: list[dg.RunRequest] = []
+    places = {key: place for place, key in enumerate(keys)}
+    for first, last in contiguous_ranges(keys, set(wanted), set(), 0):
+        span = keys[places[first] : places[last] + 1]
+        for start in range(0, len(span), VIDEOS_PER_RUN):
+            batch = span[start : start + VIDEOS_PER_RUN]
+            # What came of earlier runs is part of the key, so that work that got on may go on at once.
+            work = stable_hash([[key, wanted[key].status.value, str(tried.get(key))] for key in batch])
+            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1]}
+            requests.append(dg.RunRequest(run_key=f"{work}@{_hour()}", tags=tags))
+    return requests
+
+
+def _active_keys(instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> Iterable[str]:
+    """Partitions that a run of the job is about, or will be."""
+    places = {key: place for place, key in enumerate(keys)}
+    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE)):
+        tags = run.tags
+        if "dagster/partition" in tags:
+            yield tags["dagster/partition"]
+        elif tags.get(_RANGE_START) in places and tags.get(_RANGE_END) in places:
+            yield from keys[places[tags[_RANGE_START]] : places[tags[_RANGE_END]] + 1]
+
+
+def _hour() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H}"

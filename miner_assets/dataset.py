@@ -1,7 +1,7 @@
 """The asset `dataset`: unique frames and their boxes as COCO, with splits that do not leak, and pictures to look at."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -25,7 +25,9 @@ from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table
 from miner_resources.video_facts import read_facts
 from miner_resources.video_source import content_hash
+from miner_resources.web.rights import violation
 
+RIGHTS_CHECK: Final = "rights"
 RECORD: Final = "made_from.json"
 """In `dataset/`, which is published last: the keys, the split of each video and the counts."""
 
@@ -78,8 +80,15 @@ class DatasetStep:
         look = [self.detection.confidence_threshold, self.detection.save_visualizations]
         return ArtifactKeys(
             stable_hash("dataset", unique.version if unique else None, labels),
-            stable_hash(wanted, [*look], list(self.workspace.config.classes)),
+            stable_hash(wanted, [*look], list(self.workspace.config.classes), self.workspace.config.rights),
         )
+
+    def violations(self) -> dict[str, str]:
+        """Videos that would be in the dataset against the rights policy → why."""
+        policy = self.workspace.config.rights
+        facts = {video_id: read_facts(self.storage, video_id) for video_id in self._labelled} if policy != "any" else {}
+        found = {video_id: violation(known.video, policy) for video_id, known in facts.items() if known is not None}
+        return {video_id: reason for video_id, reason in found.items() if reason is not None}
 
     def is_current(self) -> bool:
         """Whether the dataset is there and up to date."""
@@ -212,15 +221,27 @@ _WITHOUT_SPLIT: Final = pl.Schema({name: kind for name, kind in DATASET_FRAMES_S
     group_name="dataset",
     kinds={"coco"},
     code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec(
+            RIGHTS_CHECK, asset="dataset", blocking=True, description="Every video is allowed by the policy `rights`."
+        )
+    ],
     config_schema=launchpad_schema(DatasetConfig),
 )
-def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.MaterializeResult[Any]:
+def dataset(
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
     """The COCO dataset over all unique frames, split by video so that near-duplicates never cross a split.
 
-    Boxes below the confidence threshold are left out here, so another threshold costs no model.
+    Boxes below the confidence threshold are left out here, so another threshold costs no model. A dataset that would
+    violate the rights policy is not written: the one that is there stays as it is.
     """
     config = with_overrides(workspace.config.dataset, context.op_execution_context.op_config, "dataset")
     step = DatasetStep(workspace, config)
+    violations = step.violations()
+    yield _rights_checked(violations, workspace.config.rights)
+    if violations:
+        raise _rights_violated(violations, workspace.config.rights)
     if not step.is_current():
         report = step.run()
         context.log.info("%d videos left out without detections: %s", len(report.unlabelled), report.unlabelled)
@@ -230,7 +251,7 @@ def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Works
         for count in dataset_summary(coco)
     ]
     table = "\n".join(["| split | class | images | boxes |", "| --- | --- | --- | --- |", *rows])
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "rows": len(coco["images"]),
             "kept": len(coco["images"]),
@@ -240,4 +261,19 @@ def dataset(context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Works
             "sample": dg.MetadataValue.path(workspace.storage.dataset / "contact_sheet.jpg"),
         },
         data_version=dg.DataVersion(step.keys().version),
+    )
+
+
+def _rights_checked(violations: Mapping[str, str], policy: str) -> dg.AssetCheckResult:
+    rows = [f"| {video_id} | {reason} |" for video_id, reason in violations.items()]
+    table = "\n".join(["| video | why |", "| --- | --- |", *rows])
+    metadata = {"policy": policy, "violations": len(violations), "videos": dg.MetadataValue.md(table)}
+    return dg.AssetCheckResult(check_name=RIGHTS_CHECK, passed=not violations, metadata=metadata)
+
+
+def _rights_violated(violations: Mapping[str, str], policy: str) -> InvalidData:
+    some = "; ".join(f"{video_id}: {reason}" for video_id, reason in list(violations.items())[:5])
+    return InvalidData(
+        f"{len(violations)} videos violate the policy `rights: {policy}`: {some}",
+        remedy="remove them with `video-miner registry remove`, or set another `rights`; the old dataset is untouched",
     )

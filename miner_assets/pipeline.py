@@ -14,14 +14,14 @@ from miner_assets.dataset import DatasetStep
 from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
 from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
-from miner_assets.search import known_inputs, register_inputs
+from miner_assets.search import due_searches, known_inputs, register_inputs
 from miner_assets.stages import asset_key, video_stage
 from miner_assets.unique_frames import DedupStep
 from miner_assets.video_stage import VideoStage
 from miner_assets.workspace import Workspace
-from miner_resources.errors import MinerError
+from miner_resources.errors import MinerError, Waiting
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
-from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.ledger import DONE, FAILED, SKIPPED
 from miner_resources.video_source import utc_now
 
 MAX_GAP: Final = 4
@@ -72,19 +72,23 @@ class Pipeline:
         return counts
 
     def _search(self) -> None:
-        self.run.registered = register_inputs(self.workspace)
-        keywords = self.workspace.config.search.keywords
+        wanted = self.workspace.config.search.keywords
+        keywords = due_searches(self.workspace, wanted)
+        self.tally.started(Stage.SEARCH, len(keywords) + 1)
+        registered = self.run.registered = register_inputs(self.workspace)
+        self.tally.advanced(Stage.SEARCH)
         add_partitions(self.instance, KEYWORDS, keywords)
-        if keywords:
-            self.tally.started(Stage.SEARCH, len(keywords))
         for keyword in keywords:
             try:
                 self._materialize(Stage.SEARCH, {"dagster/partition": keyword})
+            except Waiting as error:
+                self.run.searches_waiting.append((keyword, error))
             except MinerError as error:
                 self.run.searches_failed.append((keyword, error))
-        summary, registered = self.tally.summary, self.run.registered
+            self.tally.advanced(Stage.SEARCH)
+        summary = self.tally.summary
         summary.computed = len(registered.new) + len(keywords)
-        summary.reused = len(registered.video_ids) - len(registered.new)
+        summary.reused = len(registered.video_ids) - len(registered.new) + len(wanted) - len(keywords)
         summary.failed = len(registered.lost) + len(self.run.searches_failed)
         summary.items = summary.computed + summary.reused + summary.failed
 
@@ -95,46 +99,55 @@ class Pipeline:
             chosen |= {video.video_id for video in catalog.videos() if video.status is not Status.SKIPPED}
         elif config.from_registry == "pending":
             chosen |= {video.video_id for video in catalog.videos() if video.status in UNFINISHED}
+            chosen |= self._refused_by_other_rules()
         self.run.video_ids = [video.video_id for video in catalog.videos(ids=sorted(chosen))]
         add_partitions(self.instance, VIDEOS, self.run.video_ids)
 
+    def _refused_by_other_rules(self) -> set[str]:
+        """Videos that the download left out under rules that have changed since."""
+        records = self.workspace.catalog.stage_records(stage=Stage.DOWNLOAD)
+        refused = {record.video_id: record for record in records if record.status == SKIPPED}
+        step = video_stage(Stage.DOWNLOAD, self.workspace)
+        videos = self.workspace.catalog.videos(ids=list(refused)) if refused else []
+        return {video.video_id for video in videos if not _same_keys(step, video, refused[video.video_id])}
+
     def _videos(self) -> list[Video]:
-        return [
-            video
-            for video in self.workspace.catalog.videos(ids=self.run.video_ids)
-            if video.video_id not in self.run.failures
-        ]
+        out = {**self.run.failures, **self.run.left_out}
+        return [video for video in self.workspace.catalog.videos(ids=self.run.video_ids) if video.video_id not in out]
 
     def _run_video_stage(self, stage: Stage) -> None:
         step, videos = video_stage(stage, self.workspace), self._videos()
         current = {video.video_id for video in videos if _is_current(step, video)}
-        known = self._failed_before(step, [video for video in videos if video.video_id not in current])
+        known = self._settled_before(step, [video for video in videos if video.video_id not in current])
         wanted = {video.video_id for video in videos} - current - set(known)
         summary = self.tally.summary
         keys = list(self.instance.get_dynamic_partitions(str(VIDEOS.name)))
         for first, last in contiguous_ranges(keys, wanted, current, MAX_GAP):
             tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
             self._materialize(stage, tags)
-        failed = self._failures_of(stage, wanted)
-        self.run.failures.update({**failed, **known})
+        ended = {**self._without_artifact(stage, wanted), **known}
+        failed = {video_id: record for video_id, record in ended.items() if record.status == FAILED}
+        self.run.failures.update(failed)
+        self.run.left_out.update({video_id: ended[video_id] for video_id in ended.keys() - failed.keys()})
         summary.items = len(videos)
         summary.reused = len(current)
-        summary.failed = len(failed) + len(known)
+        summary.failed = len(failed)
 
-    def _failed_before(self, step: VideoStage, videos: Sequence[Video]) -> dict[str, StageRecord]:
-        """Videos that failed for good with the very same input and settings: trying again gives the same."""
+    def _settled_before(self, step: VideoStage, videos: Sequence[Video]) -> dict[str, StageRecord]:
+        """Videos that failed for good or were left out with the very same input and settings: again gives the same."""
         if step.force:
             return {}
-        failed = self._failures_of(step.stage, {video.video_id for video in videos})
+        ended = self._without_artifact(step.stage, {video.video_id for video in videos})
         return {
             video.video_id: record
             for video in videos
-            if (record := failed.get(video.video_id)) and not record.retryable and _same_keys(step, video, record)
+            if (record := ended.get(video.video_id)) and not record.retryable and _same_keys(step, video, record)
         }
 
-    def _failures_of(self, stage: Stage, ids: Iterable[str]) -> dict[str, StageRecord]:
+    def _without_artifact(self, stage: Stage, ids: Iterable[str]) -> dict[str, StageRecord]:
+        """Videos that the stage failed on, left waiting or left out, as it said last."""
         records = self.workspace.catalog.stage_records(stage=stage, ids=sorted(ids))
-        return {record.video_id: record for record in records if record.status == FAILED}
+        return {record.video_id: record for record in records if record.status != DONE}
 
     def _run_step(self, stage: Stage, step: "DedupStep | DatasetStep") -> None:
         if stage not in self.workspace.config.stages:

@@ -1,7 +1,7 @@
 """`pipeline_result.json`: what a run did, for scripts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,21 +11,25 @@ import polars as pl
 
 from miner_assets.pipeline_run import PipelineRun
 from miner_assets.workspace import Workspace
+from miner_resources.errors import MinerError
 from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord
+from miner_resources.registry.ledger import SKIPPED
 
 
 def build_result(workspace: Workspace, run: PipelineRun, demo: dict[str, Json] | None = None) -> dict[str, Json]:
     """The contents of `pipeline_result.json`; `demo` holds the scores of the demo, if this is one."""
     inputs_lost = len(run.registered.lost) + len(run.searches_failed)
-    failed = len(run.failures) + inputs_lost
+    failed, left_out = len(run.failures) + inputs_lost, len(run.left_out)
     total = len(run.video_ids) + inputs_lost
-    urls = {video.video_id: video.url for video in workspace.catalog.videos(ids=list(run.failures))}
+    ended = {**run.failures, **run.left_out}
+    urls = {video.video_id: video.url for video in workspace.catalog.videos(ids=list(ended))}
+    skipped = [record for record in run.left_out.values() if record.status == SKIPPED]
     result: dict[str, Json] = {
         "version": version("video-miner"),
         "config_hash": workspace.config.config_hash,
         "started_at": run.started_at.isoformat(),
         "finished_at": (run.finished_at or datetime.now(UTC)).isoformat(),
-        "videos": {"total": total, "succeeded": total - failed, "failed": failed, "skipped": 0},
+        "videos": {"total": total, "succeeded": total - failed - left_out, "failed": failed, "skipped": left_out},
         "frames": frame_counts(workspace),
         "annotations": annotation_count(workspace),
         "stages": {
@@ -33,6 +37,9 @@ def build_result(workspace: Workspace, run: PipelineRun, demo: dict[str, Json] |
             for stage, summary in run.stages.items()
         },
         "errors": [*_input_errors(run), *(_video_error(record, urls) for record in run.failures.values())],
+        "waiting": [*_searches(run.searches_waiting), *(_video_error(record, urls) for record in run.waiting)],
+        "skipped": [_video_error(record, urls) for record in skipped],
+        "left_out_by_filters": dict(run.registered.left_out),
     }
     return result | {"demo": demo} if demo is not None else result
 
@@ -82,15 +89,18 @@ def _video_error(record: StageRecord, urls: Mapping[str, str]) -> dict[str, Json
 
 
 def _input_errors(run: PipelineRun) -> list[Json]:
-    lost = [(entry.source, entry.error) for entry in run.registered.lost] + run.searches_failed
+    return _searches([*((entry.source, entry.error) for entry in run.registered.lost), *run.searches_failed])
+
+
+def _searches(ended: Sequence[tuple[str, MinerError]]) -> list[Json]:
     return [
         {
             "video_id": None,
             "source": source,
             "stage": Stage.SEARCH.value,
-            "error": type(error).__name__,
+            "error": error.kind,
             "message": error.message,
             "remedy": error.remedy,
         }
-        for source, error in lost
+        for source, error in ended
     ]

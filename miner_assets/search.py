@@ -1,8 +1,9 @@
 """From words and URLs to registered videos: the asset `search_results`, and the registration of a run's own inputs."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import dagster as dg
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import KEYWORDS
 from miner_assets.workspace import Workspace
-from miner_resources import web_video
 from miner_resources.config import SearchConfig
 from miner_resources.errors import NotFound
-from miner_resources.records import Video
-from miner_resources.registry.records import SearchResult
+from miner_resources.records import Stage
+from miner_resources.registry.records import Keyword, SearchResult
 from miner_resources.storage import stable_hash
-from miner_resources.video_source import Lost, find_videos, local_files, local_path, utc_now
+from miner_resources.video_source import LeftOut, Lost, find_videos, local_files, local_path, utc_now
+from miner_resources.web.listing import Hit, list_url, search
 
 
 @dataclass
@@ -27,36 +28,47 @@ class Registered:
     Attributes:
         video_ids: videos named by the inputs, known or new, in registry order.
         new: those that were not known.
+        left_out: entries of playlists and channels that the search filters did not take, by reason.
         lost: inputs that no video could be made of.
     """
 
     video_ids: list[str] = field(default_factory=list[str])
     new: list[str] = field(default_factory=list[str])
+    left_out: Counter[str] = field(default_factory=Counter[str])
     lost: list[Lost] = field(default_factory=list[Lost])
 
 
 def register_inputs(workspace: Workspace) -> Registered:
     """Register the videos of `urls` and `url_files`; what is known costs nothing."""
-    config, now = workspace.config, utc_now()
-    listed, lost = _read_url_files(config.url_files)
-    sources = [*dict.fromkeys([*config.urls, *listed])]
+    listed, lost = _read_url_files(workspace.config.url_files)
+    registered = register_sources(workspace, [*workspace.config.urls, *listed])
+    registered.lost = lost + registered.lost
+    return registered
+
+
+def register_sources(workspace: Workspace, sources: Sequence[str]) -> Registered:
+    """Register the videos behind files, folders and URLs."""
+    config, catalog, now = workspace.config, workspace.catalog, utc_now()
+    found = Registered()
     if not sources:
-        return Registered(lost=lost)
-    registered = workspace.catalog.videos()
-    videos: dict[str, Video] = {}
-    for found in find_videos(
-        sources,
-        registered=registered,
-        list_url=lambda url: web_video.list_url(url, config.download, now),
+        return found
+    web = workspace.web(Stage.SEARCH)
+    videos = {}
+    for item in find_videos(
+        list(dict.fromkeys(sources)),
+        registered=catalog.videos(),
+        list_url=lambda url: list_url(web, url, config.search, now),
         now=now,
     ):
-        if isinstance(found, Lost):
-            lost.append(found)
+        if isinstance(item, Lost):
+            found.lost.append(item)
+        elif isinstance(item, LeftOut):
+            found.left_out[item.reason] += 1
         else:
-            videos.setdefault(found.video_id, found)
-    new = workspace.catalog.add_videos(list(videos.values()))
-    order = [video.video_id for video in workspace.catalog.videos(ids=list(videos))]
-    return Registered(order, new, lost)
+            videos.setdefault(item.video_id, item)
+    found.new = catalog.add_videos(list(videos.values()))
+    found.video_ids = [video.video_id for video in catalog.videos(ids=list(videos))]
+    return found
 
 
 def known_inputs(workspace: Workspace) -> list[str]:
@@ -70,6 +82,34 @@ def known_inputs(workspace: Workspace) -> list[str]:
         except NotFound:
             continue
     return [video.video_id for video in workspace.catalog.videos() if video.url in urls]
+
+
+def due_searches(workspace: Workspace, keywords: Sequence[str] | None = None) -> list[str]:
+    """The watched keywords whose search is missing or was made with other filters.
+
+    Keywords of the configuration are watched from then on, like those of the registry.
+
+    Args:
+        workspace: the project.
+        keywords: only these, and also if their last search is too old; None for all that are watched.
+    """
+    config, catalog = workspace.config.search, workspace.catalog
+    if config.keywords:
+        catalog.add_keywords(config.keywords)
+    watched = {row.keyword: row for row in catalog.keywords()}
+    chosen = watched if keywords is None else [" ".join(keyword.split()) for keyword in keywords]
+    oldest = None if keywords is None else utc_now() - timedelta(hours=config.refresh_hours)
+    return [keyword for keyword in chosen if _is_due(watched[keyword], config, oldest)]
+
+
+def _is_due(row: Keyword, config: SearchConfig, oldest: datetime | None) -> bool:
+    if config.force or row.last_searched_at is None or row.last_settings != _settings(row, config):
+        return True
+    return oldest is not None and row.last_searched_at < oldest
+
+
+def _settings(row: Keyword | None, config: SearchConfig) -> str:
+    return stable_hash(config.settings, (row.max_results if row else None) or config.max_results)
 
 
 def _read_url_files(files: list[Path]) -> tuple[list[str], list[Lost]]:
@@ -86,10 +126,10 @@ def _read_url_files(files: list[Path]) -> tuple[list[str], list[Lost]]:
     return sources, lost
 
 
-def _as_result(hit: web_video.SearchHit, now: datetime) -> SearchResult:
+def _as_result(keyword: str, hit: Hit, now: datetime) -> SearchResult:
     video = hit.video
     return SearchResult(
-        keyword=hit.keyword,
+        keyword=keyword,
         video_id=video.video_id,
         rank=hit.rank,
         url=video.url,
@@ -97,6 +137,7 @@ def _as_result(hit: web_video.SearchHit, now: datetime) -> SearchResult:
         title=video.title,
         channel=video.channel,
         duration_s=video.duration_s,
+        reason=hit.reason,
     )
 
 
@@ -105,20 +146,50 @@ def _as_result(hit: web_video.SearchHit, now: datetime) -> SearchResult:
     group_name="acquisition",
     kinds={"youtube"},
     pool="youtube",
-    code_version="1",
+    code_version="2",
     config_schema=launchpad_schema(SearchConfig),
 )
 def search_results(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The videos that a keyword search finds, registered as pending; known and removed ones are left alone."""
+    """The videos that a keyword search finds, registered as pending; known and removed ones are left alone.
+
+    What the filters leave out is listed with the reason.
+    """
     config = with_overrides(workspace.config.search, context.op_execution_context.op_config, "search")
-    keyword, now = context.partition_key, utc_now()
-    hits = web_video.search(keyword, config, workspace.config.download, now)
-    new = workspace.catalog.add_videos([hit.video for hit in hits])
-    workspace.catalog.add_search_results(keyword, [_as_result(hit, now) for hit in hits])
-    found = [hit.video.video_id for hit in hits]
-    yield dg.MaterializeResult(
-        metadata={"rows": len(hits), "kept": len(new), "rejected": len(hits) - len(new)},
-        data_version=dg.DataVersion(stable_hash(keyword, [*found])),
+    keyword, catalog, now = context.partition_key, workspace.catalog, utc_now()
+    row = next((row for row in catalog.keywords() if row.keyword == keyword), None)
+    filters = config.model_copy(update={"max_results": (row.max_results if row else None) or config.max_results})
+    web = workspace.web(Stage.SEARCH, log=context.log.warning)
+    known = {video.video_id for video in catalog.videos()}
+    hits = search(web, keyword, filters, now, known=known)
+    taken = [hit for hit in hits if hit.reason is None]
+    new = catalog.add_videos([hit.video for hit in taken])
+    catalog.add_search_results(
+        keyword, [_as_result(keyword, hit, now) for hit in hits], settings=_settings(row, config)
     )
+    yield dg.MaterializeResult(
+        metadata={
+            "rows": len(hits),
+            "kept": len(taken),
+            "rejected": len(hits) - len(taken),
+            "new": len(new),
+            "videos": dg.MetadataValue.md(_table(hits, set(new))),
+        },
+        data_version=dg.DataVersion(stable_hash(keyword, [hit.video.video_id for hit in hits])),
+    )
+
+
+def _table(hits: Sequence[Hit], new: set[str]) -> str:
+    rows = [
+        f"| {hit.rank} | {hit.video.video_id} | {_cell(hit.video.title)} | {_cell(hit.video.channel)} "
+        f"| {'' if hit.video.duration_s is None else round(hit.video.duration_s)} "
+        f"| {hit.reason or ('new' if hit.video.video_id in new else 'known')} |"
+        for hit in hits
+    ]
+    return "\n".join(["| rank | video | title | channel | seconds | |", "| --- | --- | --- | --- | --- | --- |", *rows])
+
+
+def _cell(text: str | None) -> str:
+    """Text of a stranger inside a Markdown table."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>()#+!|" else letter for letter in (text or "").strip())

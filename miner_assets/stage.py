@@ -14,7 +14,8 @@ from miner_assets.stage_log import StageLog
 from miner_assets.video_stage import Outcome, Task, VideoStage
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError, NotFound
-from miner_resources.records import VIDEO_STAGES, Video
+from miner_resources.records import VIDEO_STAGES, Stage, Video
+from miner_resources.registry.ledger import SKIPPED, WAITING
 from miner_resources.storage import ArtifactKeys
 
 
@@ -47,6 +48,7 @@ def run_stage(
 def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:
     videos = {video.video_id: video for video in workspace.catalog.videos(ids=keys)}
     workspace.listener.started(stage.stage, len(keys))
+    absent = _not_downloaded(workspace, keys) if stage.stage is not Stage.DOWNLOAD else {}
     tasks: list[Task] = []
     for key in keys:
         video = videos.get(key) or Video(video_id=key, url="", added_at=datetime.now(UTC))
@@ -59,7 +61,10 @@ def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence
             task = Task(video, stage.keys(video))
             done = not stage.force and stage.artifact_keys(video) == task.keys
         except MinerError as error:
-            log.record(Outcome(Task(video, ArtifactKeys("", "")), error=error))
+            if key in absent:
+                log.left_out(key, f"not downloaded: {absent[key]}")
+            else:
+                log.record(Outcome(Task(video, ArtifactKeys("", "")), error=error))
             continue
         if done:
             log.reused(task)
@@ -68,3 +73,9 @@ def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence
     if tasks:
         workspace.catalog.set_status([task.video_id for task in tasks], VIDEO_STAGES[stage.stage][0])
     return tasks
+
+
+def _not_downloaded(workspace: Workspace, keys: Sequence[str]) -> dict[str, str]:
+    """Videos that wait for their site or were left out → why: that later stages find no input is not their failure."""
+    records = workspace.catalog.stage_records(stage=Stage.DOWNLOAD, ids=keys)
+    return {record.video_id: str(record.error) for record in records if record.status in (WAITING, SKIPPED)}

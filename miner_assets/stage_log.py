@@ -11,8 +11,9 @@ import dagster as dg
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
+from miner_resources.errors import MinerError, NotWanted, Waiting
 from miner_resources.records import Json, Stage, StageRecord
-from miner_resources.registry.ledger import DONE, FAILED
+from miner_resources.registry.ledger import DONE, FAILED, SKIPPED, WAITING
 from miner_resources.storage import ArtifactKeys
 
 ALL_STAGES_JOB: Final = "mine_videos"
@@ -28,6 +29,7 @@ class StageLog:
         self.stage = stage
         self.failures: list[StageRecord] = []
         self._together = len(context.partition_keys) == 1 or context.job_name == ALL_STAGES_JOB
+        self._left_out = 0
         self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
         self._started = datetime.now(UTC)
         self._folded_at = time.monotonic()
@@ -41,24 +43,31 @@ class StageLog:
         record = StageRecord(
             video_id=task.video_id,
             stage=self.stage,
-            status=FAILED if error else DONE,
+            status=_status(error),
             started_at=self._started,
             finished_at=now,
             compute_key=task.keys.compute,
             decision_key=task.keys.decision,
             metrics={**outcome.metrics, "seconds": round((now - self._started).total_seconds(), 3)},
-            error=f"{type(error).__name__}: {error.message}" if error else None,
+            error=f"{error.kind}: {error.message}" if error else None,
             remedy=error.remedy if error else None,
             retryable=error.retryable if error else False,
         )
         self._started = now
         events.publish(self.workspace.storage, record)
         self.workspace.listener.finished_video(record, reused=False)
-        if error:
+        if error is None:
+            self._materialize(task, outcome.metrics, outcome.sample)
+        elif record.status == FAILED:
             self.failures.append(record)
             self.context.log.error("%s failed in %s: %s", task.video_id, self.stage, error)
         else:
-            self._materialize(task, outcome.metrics, outcome.sample)
+            self.left_out(task.video_id, f"{record.status} in {self.stage}: {error}")
+
+    def left_out(self, video_id: str, reason: str) -> None:
+        """Write down that a video gets no artifact in this run although nothing is wrong with it."""
+        self._left_out += 1
+        self.context.log.warning("%s is %s", video_id, reason)
 
     def reused(self, task: Task) -> None:
         """Write down that an up-to-date artifact is already there."""
@@ -107,6 +116,11 @@ class StageLog:
         """The one materialization for all partitions, where `run_stage` yields one."""
         if not (self._together and self._logged):
             return
+        if self._left_out:
+            # One result would stand for the videos that were left out as well.
+            for logged in self._logged:
+                self._log_partition(*logged)
+            return
         task, metrics, sample = self._logged[0]
         if len(self._logged) == 1:
             version = dg.DataVersion(task.keys.version)
@@ -132,6 +146,14 @@ class StageLog:
 
 def _keys_of(record: StageRecord) -> tuple[str, str]:
     return record.compute_key or "", record.decision_key or ""
+
+
+def _status(error: MinerError | None) -> str:
+    if error is None:
+        return DONE
+    if isinstance(error, Waiting):
+        return WAITING
+    return SKIPPED if isinstance(error, NotWanted) else FAILED
 
 
 def _metadata(metrics: Mapping[str, Json], sample: Path | None) -> dict[str, dg.MetadataValue[Any]]:

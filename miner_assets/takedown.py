@@ -34,6 +34,7 @@ def remove_videos(workspace: Workspace, video_ids: Sequence[str]) -> TakedownRep
     for video_id in video_ids:
         paths = [
             *storage.root.glob(f"videos/{video_id}.*"),
+            storage.partial(video_id),
             storage.raw_frames(video_id),
             storage.filtered_frames(video_id),
             storage.embeddings_table(video_id),

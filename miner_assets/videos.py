@@ -1,9 +1,10 @@
 """The asset `videos`: each video on disk, checked that it is one, with its facts beside it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,54 @@ import dagster as dg
 
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import VIDEOS
+from miner_assets.prescreen import Look, Prescreen, best_first
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
-from miner_resources import events, web_video
+from miner_resources import events
 from miner_resources.config import DownloadConfig
-from miner_resources.errors import InvalidData, MinerError, NotFound
+from miner_resources.errors import InvalidData, MinerError, NotFound, NotWanted, Waiting
+from miner_resources.gpu_models import TextImageModels
 from miner_resources.records import Json, Stage, Video
-from miner_resources.storage import ArtifactKeys, link
+from miner_resources.storage import ArtifactKeys, link, stable_hash
 from miner_resources.video_facts import VideoFacts, read_facts, write_facts
 from miner_resources.video_reader import VideoInfo, probe
 from miner_resources.video_source import content_hash, local_path
-
-FOUND = ("channel_id", "extractor", "format_id", "license", "upload_date", "uploader", "webpage_url")
-"""What is kept of yt-dlp's facts: never signed URLs, headers or cookies."""
+from miner_resources.web.fetch import fetch
+from miner_resources.web.trouble import SourceFailed, Trouble
 
 
 class DownloadStage:
-    """Brings each video to disk: a hard link for a local file, yt-dlp for a URL."""
+    """Brings each video to disk: a hard link for a local file, yt-dlp for a URL.
+
+    Args:
+        workspace: the project.
+        config: a run's settings.
+        screen: looks at storyboards first, if that is wanted.
+        log: hears why the stage waits.
+    """
 
     stage = Stage.DOWNLOAD
 
-    def __init__(self, workspace: Workspace, config: DownloadConfig) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        config: DownloadConfig,
+        screen: Prescreen | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
         self.storage = workspace.storage
         self.config = config
         self.force = config.force
+        self._workspace = workspace
+        self._screen = screen
+        self._client = workspace.web(self.stage, config, log=log)
+        self._looks: dict[str, Look | None] = {}
+        self._tries: dict[str, int] = {}
 
     def keys(self, video: Video) -> ArtifactKeys:
-        """The content decides, so what is there is up to date."""
-        return self.artifact_keys(video) or ArtifactKeys("", "")
+        """The content decides, so what is there is up to date; what is not there depends on what is allowed."""
+        return self.artifact_keys(video) or ArtifactKeys("", self._rules())
 
     def artifact_keys(self, video: Video) -> ArtifactKeys | None:
         """Read from the facts beside the video, which are written last."""
@@ -47,26 +67,66 @@ class DownloadStage:
         return facts.keys if facts else None
 
     def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Fetch up to `max_concurrent` videos at a time; yields in the order in which they finish."""
+        """Fetch up to `max_concurrent` videos at a time; yields in the order in which they finish.
+
+        Raises:
+            SourceFailed: yt-dlp lacks something that it needs for every video.
+        """
+        ids = [task.video_id for task in tasks]
+        records = self._workspace.catalog.stage_records(stage=self.stage, ids=ids)
+        self._tries = {record.video_id: int(str(record.metrics.get("tries", 0))) for record in records}
         with ThreadPoolExecutor(self.config.max_concurrent, thread_name_prefix="download") as pool:
-            futures = [pool.submit(self._fetch, task) for task in tasks]
             try:
-                for future in as_completed(futures):
+                ordered = yield from self._looked_at(tasks)
+                for future in as_completed([pool.submit(self._fetch, task) for task in ordered]):
                     yield future.result()
             finally:
+                # Downloads that are under way stop soon and go on there the next time.
+                self._client.stop.set()
                 pool.shutdown(cancel_futures=True)
+
+    def _looked_at(self, tasks: Sequence[Task]) -> Generator[Outcome, None, list[Task]]:
+        """Yields the tasks that a storyboard speaks against; returns the others, best first."""
+        if self._screen is None or not self._screen.config.enabled:
+            return list(tasks)
+        wanted: list[Task] = []
+        for task in tasks:
+            try:
+                look = self._looks[task.video_id] = self._screen.look(self._client, task.video)
+                self._screen.check(task.video, look)
+            except (Waiting, NotWanted) as error:
+                yield self._failed(task, error)
+            else:
+                wanted.append(task)
+        return best_first(wanted, self._looks)
 
     def _fetch(self, task: Task) -> Outcome:
         try:
             path = local_path(task.video.url)
             return self._link(task, path) if path else self._download(task)
         except MinerError as error:
-            return Outcome(task, error=error)
+            return self._failed(task, error)
         except OSError as error:
             reason = NotFound(
                 f"{task.video.url}: {error.strerror}", remedy="check the path, its permissions and the disk"
             )
             return Outcome(task, error=reason)
+
+    def _failed(self, task: Task, error: MinerError) -> Outcome:
+        """Trouble that time may mend is a reason to wait, until it has been met too often."""
+        look = self._looks.get(task.video_id)
+        metrics = look.metrics() if look else {}
+        if isinstance(error, SourceFailed):
+            if error.trouble is Trouble.SETUP:
+                raise error
+            tries = self._tries.get(task.video_id, 0) + 1
+            metrics |= {"trouble": error.kind, "tries": tries}
+            if error.policy.wait_s is not None and tries <= error.policy.rounds:
+                until = datetime.now(UTC) + timedelta(seconds=error.policy.wait_s)
+                error = Waiting(f"{error.kind}: {error.message}", remedy=error.remedy, until=until)
+        if isinstance(error, Waiting):
+            metrics |= {"retry_at": error.until.isoformat()}
+        return Outcome(task, metrics, error=error)
 
     def _link(self, task: Task, source: Path) -> Outcome:
         if not source.is_file():
@@ -80,17 +140,28 @@ class DownloadStage:
         return self._publish(task, source, digest, {})
 
     def _download(self, task: Task) -> Outcome:
-        with self.storage.scratch(task.video_id) as folder:
-            fetched, facts = web_video.download(task.video, folder, self.config)
-            return self._publish(task, fetched, content_hash(fetched), facts)
+        with self.storage.downloading(task.video_id):
+            facts = None if self.force else read_facts(self.storage, task.video_id)
+            if facts is not None:  # another process was quicker
+                return Outcome(replace(task, video=facts.video, keys=facts.keys), dict(facts.metrics))
+            folder = self.storage.partial(task.video_id)
+            fetched = fetch(self._client, task.video, folder, self._workspace.config.rights)
+            outcome = self._publish(
+                replace(task, video=fetched.video), fetched.path, content_hash(fetched.path), fetched.source
+            )
+            self.storage.discard(folder)
+            return outcome
 
-    def _publish(self, task: Task, source: Path, digest: str, found: dict[str, Any]) -> Outcome:
+    def _publish(self, task: Task, source: Path, digest: str, found: Mapping[str, Json]) -> Outcome:
         info = probe(source)
         suffix = re.sub(r"[^a-z0-9]", "", source.suffix.lower())[:5] or "video"
         size = source.stat().st_size
+        look = self._looks.get(task.video_id)
         metrics: dict[str, Json] = {"rows": 1, "kept": 1, "rejected": 0, "bytes": size, "frames": info.frame_count}
+        metrics |= {name: found[name] for name in REPORTED if found.get(name) is not None}
+        metrics |= look.metrics() if look else {}
         facts = VideoFacts(
-            video=_described(task.video, found, info),
+            video=_measured(task.video, info),
             sha256=digest,
             size_bytes=size,
             width=info.width,
@@ -99,7 +170,7 @@ class DownloadStage:
             frames=info.frame_count,
             codec=info.codec,
             metrics=metrics,
-            source={key: found[key] for key in FOUND if found.get(key) is not None},
+            source=found,
         )
         self.storage.discard(self.storage.info(task.video_id))
         with self.storage.publish_file(self.storage.new_video(task.video_id, suffix)) as target:
@@ -108,15 +179,21 @@ class DownloadStage:
         events.publish(self.storage, facts.video)
         return Outcome(replace(task, video=facts.video, keys=facts.keys), metrics)
 
+    def _rules(self) -> str:
+        """Changes when a video that was refused or failed deserves another look."""
+        config, project = self.config, self._workspace.config
+        allowed: Json = [project.rights, config.max_filesize, config.max_duration_s, config.accept_degraded]
+        ways: Json = [config.cookies_file, config.proxy, config.extractor_args]
+        screen = project.prescreen
+        return stable_hash(allowed, ways, screen.threshold if screen.enabled else None)
 
-def _described(video: Video, found: dict[str, Any], info: VideoInfo) -> Video:
-    return replace(
-        video,
-        title=video.title or found.get("title"),
-        channel=video.channel or found.get("channel") or found.get("uploader"),
-        license=video.license or found.get("license"),
-        duration_s=info.duration_s if info.duration_s is not None else video.duration_s,
-    )
+
+REPORTED = ("format_id", "formats_offered", "ai_upscaled_offered", "degraded")
+"""Facts about the site's file that are shown with the asset."""
+
+
+def _measured(video: Video, info: VideoInfo) -> Video:
+    return replace(video, duration_s=info.duration_s if info.duration_s is not None else video.duration_s)
 
 
 @dg.asset(
@@ -130,11 +207,13 @@ def _described(video: Video, found: dict[str, Any], info: VideoInfo) -> Video:
     config_schema=launchpad_schema(DownloadConfig),
 )
 def videos(
-    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
+    context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], text_image_model: TextImageModels
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """One video file for each partition, with its facts as JSON beside it.
 
-    Local files are hard-linked, URLs are fetched by yt-dlp. What is no video, or cannot be opened, fails here.
+    Local files are hard-linked, URLs are fetched by yt-dlp. What is no video, or cannot be opened, fails here. A video
+    whose site wants a rest stays pending: nobody's block makes it fail.
     """
     config = with_overrides(workspace.config.download, context.op_execution_context.op_config, "download")
-    yield from run_stage(context, workspace, DownloadStage(workspace, config))
+    screen = Prescreen(workspace, text_image_model)
+    yield from run_stage(context, workspace, DownloadStage(workspace, config, screen, log=context.log.warning))

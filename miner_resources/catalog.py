@@ -6,16 +6,18 @@ that is missing is rebuilt from the artifacts on first use. To add a table: `sch
 `registry/rows.py`, a method here.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from miner_resources.errors import InvalidData
 from miner_resources.events import Decision, Removal, has_pending
+from miner_resources.pacing import Pool
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
 from miner_resources.registry.database import transaction
 from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.pools import load_pool, load_pools, save_pool
 from miner_resources.registry.records import Keyword, RebuildReport, SearchResult, Statistics
 from miner_resources.registry.rows import (
     load_ledger,
@@ -34,6 +36,7 @@ VIDEOS_PER_LOCK: Final = 500
 """Publishing an event costs a third of a millisecond or more, and others wait meanwhile."""
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 _RUNNING = frozenset(running for running, _ in VIDEO_STAGES.values())
 _ANY_OF = "IN (SELECT unnest(?::VARCHAR[]))"
 
@@ -78,12 +81,6 @@ class Catalog:
             conditions[f"video_id {_ANY_OF}"] = list(ids)
         with self._session.reading() as connection:
             return select_videos(connection, _where(conditions), *conditions.values())
-
-    def find_by_url(self, urls: Iterable[str]) -> dict[str, Video]:
-        """Known videos by their URL or path; of several with one URL, the first that was added."""
-        with self._session.reading() as connection:
-            found = select_videos(connection, f"WHERE url {_ANY_OF}", list(urls))
-        return {video.url: video for video in reversed(found)}
 
     def set_status(self, ids: Iterable[str], status: Status) -> None:
         """Set the status of videos until a stage says something newer; unknown ids are passed over.
@@ -136,19 +133,27 @@ class Catalog:
             return count_statistics(connection)
 
     def add_keyword(self, keyword: str, *, max_results: int | None = None) -> bool:
-        """Watch a search; a known keyword gets the new `max_results` if one is given. Returns whether it is new.
+        """Watch a search, as `add_keywords` does. Returns whether it is new."""
+        return bool(self.add_keywords([keyword], max_results=max_results))
+
+    def add_keywords(self, keywords: Iterable[str], *, max_results: int | None = None) -> list[str]:
+        """Watch searches; a known keyword gets the new `max_results` if one is given. Returns those that are new.
 
         Raises:
-            InvalidData: the keyword is blank, or `max_results` is below 1.
+            InvalidData: a keyword is blank, or `max_results` is below 1; nothing was added.
         """
-        text = _checked_keyword(keyword)
+        texts = list(dict.fromkeys(_checked_keyword(keyword) for keyword in keywords))
         if max_results is not None and max_results < 1:
-            raise InvalidData(f"max_results of {text!r} is {max_results}", remedy="ask for at least 1 result")
+            raise InvalidData(f"max_results of {texts} is {max_results}", remedy="ask for at least 1 result")
         with self._session.writing() as connection:
-            known = {row.keyword: row for row in select_keywords(connection)}.get(text)
-            row = known or Keyword(keyword=text, added_at=datetime.now(UTC))
-            save(connection, "keywords", [replace(row, max_results=max_results or row.max_results)])
-        return known is None
+            known = {row.keyword: row for row in select_keywords(connection)}
+            now = datetime.now(UTC)
+            # A microsecond apart, so that they stay in the order in which they were given.
+            times = [now + timedelta(microseconds=place) for place in range(len(texts))]
+            new = zip(texts, times, strict=True)
+            rows = [known.get(text) or Keyword(keyword=text, added_at=time) for text, time in new]
+            save(connection, "keywords", [replace(row, max_results=max_results or row.max_results) for row in rows])
+        return [text for text in texts if text not in known]
 
     def keywords(self) -> list[Keyword]:
         """Watched searches, in the order in which they were added."""
@@ -162,8 +167,13 @@ class Catalog:
             connection.execute("DELETE FROM search_results WHERE keyword = ?", [text])
             return bool(connection.execute("DELETE FROM keywords WHERE keyword = ? RETURNING 1", [text]).fetchall())
 
-    def add_search_results(self, keyword: str, results: Sequence[SearchResult]) -> None:
+    def add_search_results(self, keyword: str, results: Sequence[SearchResult], *, settings: str | None = None) -> None:
         """Note what a search found (maybe nothing) and when; results about removed videos are left out.
+
+        Args:
+            keyword: what was searched for.
+            results: what was found.
+            settings: a hash of the filters it was made with, so that a change of them asks for a new search.
 
         Raises:
             InvalidData: a result belongs to another keyword.
@@ -178,8 +188,8 @@ class Catalog:
             unique = {row.video_id: row for row in reversed(rows) if row.video_id not in removed}
             save(connection, "search_results", unique.values())
             connection.execute(
-                "UPDATE keywords SET last_searched_at = ? WHERE keyword = ?",
-                [datetime.now(UTC).replace(tzinfo=None), text],
+                "UPDATE keywords SET last_searched_at = ?, last_settings = ? WHERE keyword = ?",
+                [datetime.now(UTC).replace(tzinfo=None), settings, text],
             )
 
     def search_results(self, *, keyword: str | None = None) -> list[SearchResult]:
@@ -212,6 +222,25 @@ class Catalog:
         """Tombstones: removed video → when."""
         with self._session.reading() as connection:
             return select_removed(connection)
+
+    def pool(self, name: str) -> Pool:
+        """What the governor knows about a site."""
+        with self._session.reading() as connection:
+            return load_pool(connection, name)
+
+    def pools(self) -> dict[str, Pool]:
+        """What the governor knows about all sites."""
+        with self._session.reading() as connection:
+            return load_pools(connection)
+
+    def change_pool(self, name: str, change: Callable[[Pool], tuple[Pool, Result]]) -> Result:
+        """Replace what is known about a site by what `change` makes of it, alone; passes on its result."""
+        with self._session.open() as connection:
+            before = load_pool(connection, name)
+            after, result = change(before)
+            if after != before:
+                save_pool(connection, name, after)
+        return result
 
     def rebuild(self) -> RebuildReport:
         """Make the registry again from artifacts and events; works without a registry and with a damaged one.

@@ -52,14 +52,27 @@ class ClassSpec(Section):
 
 
 class SearchConfig(Section):
-    """Keyword searches."""
+    """Keyword searches, and what is taken of searches, playlists and channels."""
 
+    force: bool = Field(default=False, description="search again even if it was done a short while ago")
     keywords: list[str] = Field(default_factory=list, description="YouTube searches to run")
     max_results: int = Field(default=20, ge=1, le=1000, description="videos per keyword")
     min_duration_s: float | None = Field(default=None, ge=0, description="skip shorter videos")
     max_duration_s: float | None = Field(default=None, gt=0, description="skip longer videos")
     uploaded_after: date | None = Field(default=None, description="skip videos uploaded before this date")
     license: Literal["any", "cc"] = Field(default="any", description="cc: Creative Commons only")
+    shorts: bool = Field(default=True, description="take YouTube Shorts too")
+    refresh_hours: float = Field(default=24, ge=0, description="a search younger than this is not repeated")
+
+    @property
+    def settings(self) -> str:
+        """Changes when another search could find other videos."""
+        return stable_hash(self.model_dump(mode="json", exclude={"force", "keywords", "refresh_hours", "max_results"}))
+
+    @property
+    def needs_details(self) -> bool:
+        """Whether the filters need what only a request for each video tells."""
+        return self.uploaded_after is not None or self.license == "cc"
 
     @model_validator(mode="after")
     def _durations_in_order(self) -> "SearchConfig":
@@ -73,12 +86,49 @@ class DownloadConfig(Section):
 
     force: bool = Field(default=False, description="fetch again even if the video is there")
     max_height: int = Field(default=1080, ge=16, description="largest height in pixels to ask for")
+    codec: Literal["h264", "vp9", "av1", "any"] = Field(
+        default="h264", description="preferred among formats of one height: h264 decodes fastest, av1 is smallest"
+    )
     max_concurrent: int = Field(default=4, ge=1, le=64, description="downloads at a time")
     timeout: float = Field(default=300, gt=0, description="seconds without progress before a download is given up")
     max_filesize: int | None = Field(default=None, gt=0, description="largest file in bytes")
+    max_duration_s: float | None = Field(default=None, gt=0, description="longest video in seconds")
     rate_limit: int | None = Field(default=None, gt=0, description="bytes per second for each download")
     cookies_file: str | None = Field(default=None, description="Netscape cookie file; each worker gets a copy")
     proxy: str | None = Field(default=None, description="proxy URL for all requests")
+    trainability: bool = Field(
+        default=False, description="ask YouTube who may train on each video; `rights: trainable` implies it"
+    )
+    accept_degraded: bool = Field(
+        default=False, description="take the 360p stand-in when YouTube gives no video-only format"
+    )
+    extractor_args: dict[str, dict[str, list[str]]] = Field(
+        default_factory=dict, description="yt-dlp's extractor arguments, such as those of a PO token provider"
+    )
+
+
+class PacingConfig(Section):
+    """How politely sites are asked. All processes of a project share the rates."""
+
+    youtube_per_hour: float = Field(default=240, gt=0, description="searches and videos an hour from YouTube")
+    other_per_hour: float = Field(default=7200, gt=0, description="the same for every other host")
+    request_interval: float = Field(default=0.75, ge=0, description="seconds between the requests for one video")
+    cool_down: float = Field(
+        default=3600, gt=0, description="seconds of rest after a rate limit; a bot check needs four times as long"
+    )
+    patience: float | None = Field(
+        default=None, ge=0, description="longest cool-down in seconds that a run waits out; null: any"
+    )
+
+
+class PrescreenConfig(Section):
+    """Looking at a video's storyboard with the text-image model before it is downloaded."""
+
+    enabled: bool = Field(default=False, description="score storyboards, and download the best videos first")
+    threshold: Fraction01 = Field(
+        default=0.0, description="skip videos whose best storyboard picture scores less; 0: only order them"
+    )
+    max_pictures: int = Field(default=100, ge=1, le=1000, description="storyboard pictures to look at per video")
 
 
 class ExtractionConfig(Section):
@@ -146,6 +196,7 @@ class DatasetConfig(Section):
         return splits
 
 
+_USER_INFO = re.compile(r"//[^/@]*@")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -161,11 +212,16 @@ class MinerConfig(Section):
     from_registry: Literal["none", "pending", "all"] = Field(
         default="pending", description="also take videos that are already in the registry"
     )
+    rights: Literal["any", "trainable", "cc"] = Field(
+        default="any", description="trainable: creators allow anyone to train; cc: Creative Commons; else skipped"
+    )
     classes: dict[str, ClassSpec] = Field(
         default_factory=lambda: {"person": ClassSpec(), "car": ClassSpec()}, description="what to look for"
     )
     search: SearchConfig = Field(default_factory=SearchConfig)
     download: DownloadConfig = Field(default_factory=DownloadConfig)
+    pacing: PacingConfig = Field(default_factory=PacingConfig)
+    prescreen: PrescreenConfig = Field(default_factory=PrescreenConfig)
     extraction: ExtractionConfig = Field(default_factory=ExtractionConfig)
     filter: FilterConfig = Field(default_factory=FilterConfig)
     dedup: DedupConfig = Field(default_factory=DedupConfig)
@@ -203,9 +259,12 @@ class MinerConfig(Section):
         """Class name → its prompts; the name itself where none are given."""
         return {name: spec.prompts or [name] for name, spec in self.classes.items()}
 
-    def unforced(self) -> "MinerConfig":
-        """The same without any `force`: what a later run should start from."""
-        return MinerConfig.model_validate(_without_force(self.model_dump(mode="json")))
+    def remembered(self) -> "MinerConfig":
+        """What a later run should start from: the same without any `force`, and without the password of a proxy."""
+        values: Any = _without_force(self.model_dump(mode="json"))
+        if _USER_INFO.search(self.download.proxy or ""):
+            values["download"]["proxy"] = None
+        return MinerConfig.model_validate(values)
 
     @property
     def config_hash(self) -> str:

@@ -4,7 +4,7 @@ Everything this project raises on purpose is a `MinerError`. The message says wh
 value; `remedy` says what to do next. Stages store both in the registry. To add one: subclass here, set `retryable`.
 """
 
-from typing import ClassVar
+from datetime import datetime
 
 
 class MinerError(Exception):
@@ -15,12 +15,17 @@ class MinerError(Exception):
         remedy: what the user can do next, one sentence.
     """
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    @property
+    def kind(self) -> str:
+        """One word for tables and the registry: the name of the class, unless a subclass knows better."""
+        return type(self).__name__
 
     def __str__(self) -> str:
         return f"{self.message} → {self.remedy}"
@@ -48,16 +53,26 @@ class Unavailable(MinerError):
     retryable = True
 
 
-class RateLimited(Unavailable):
-    """The outside world asked us to slow down."""
-
-    def __init__(self, message: str, *, remedy: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.retry_after_s = retry_after_s
-
-
 class RegistryBusy(Unavailable):
     """Another process held the registry lock for too long."""
+
+
+class Waiting(MinerError):
+    """Nothing is wrong with the video: it is not its turn yet. The stage leaves it pending.
+
+    Args:
+        until: when another try makes sense, UTC.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, remedy: str, until: datetime) -> None:
+        super().__init__(message, remedy=remedy)
+        self.until = until
+
+
+class NotWanted(MinerError):
+    """The video is left out by a decision of the user: a rights policy, a limit, a pre-screen. It is skipped."""
 
 
 class ConfigError(MinerError):

@@ -65,13 +65,23 @@ def read_image(path: Path) -> Rgb:
         InvalidData: the file is missing, damaged, no picture, or larger than `MAX_PIXELS`.
     """
     try:
-        data = path.read_bytes()
-        decode = _decode_jpeg if data.startswith(b"\xff\xd8\xff") else _decode_with_pillow
-        return decode(data)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return decode_image(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise InvalidData(
             f"{path} cannot be read as a picture: {error}", remedy="delete it and run the stage that made it again"
         ) from error
+
+
+def decode_image(data: bytes) -> Rgb:
+    """Decode the bytes of a picture file, as `read_image` does.
+
+    Raises:
+        ValueError: they are damaged, no picture, or one larger than `MAX_PIXELS`.
+    """
+    try:
+        return _decode_jpeg(data) if data.startswith(b"\xff\xd8\xff") else _decode_with_pillow(data)
+    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(str(error)) from error
 
 
 def limit_side(rgb: Rgb, max_side: int | None) -> Rgb:

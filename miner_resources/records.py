@@ -69,6 +69,7 @@ VIDEO_STAGES: Final[Mapping[Stage, tuple[Status, Status]]] = {
 class Video:
     """One row of the registry's `videos` table. `url` is a URL or an absolute path; times are UTC.
 
+    `trainable` is who may train on it as YouTube's creators say: "all", "none" or names, None if nobody asked.
     `source_size` and `source_mtime_ns` are set for local files only: they tell a later run that it need not hash again.
     """
 
@@ -79,6 +80,7 @@ class Video:
     channel: str | None = None
     duration_s: float | None = None
     license: str | None = None
+    trainable: str | None = None
     source_keyword: str | None = None
     status: Status = Status.PENDING
     updated_at: datetime | None = None
@@ -91,7 +93,8 @@ class Video:
 class StageRecord:
     """What one stage has to say about one video: one row of the registry's `stages` table.
 
-    `status` is "done" or "failed"; `error` is None or the error's class, message and remedy joined for people.
+    `status` is "done", "failed", "waiting" (it is not the video's fault, see `errors.Waiting`) or "skipped" (left out
+    by the user's rules). `error` is None or the error's kind and message, `remedy` what to do about it.
     """
 
     video_id: str

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner_resources.errors import InvalidData
+from miner_resources.locks import file_lock
 from miner_resources.records import Json
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -99,6 +100,18 @@ class Storage:
     def info(self, video_id: str) -> Path:
         """Facts about the video as JSON; written last, so its presence means that the download is complete."""
         return self.root / "videos" / f"{check_video_id(video_id)}.info.json"
+
+    def partial(self, video_id: str) -> Path:
+        """Folder of a download that is not complete; it stays after a failure, so that the next try goes on there."""
+        return self.root / ".partial" / check_video_id(video_id)
+
+    @contextmanager
+    def downloading(self, video_id: str) -> Generator[None]:
+        """Be the only one that downloads this video, in this process and in others; waits for the others."""
+        path = self.root / ".partial" / f"{check_video_id(video_id)}.lock"
+        with file_lock(path):
+            yield
+            path.unlink(missing_ok=True)
 
     def raw_frames(self, video_id: str) -> Path:
         """Folder of the sampled frames and `frames.parquet`."""

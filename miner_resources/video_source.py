@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from miner_resources.errors import MinerError, NotFound
 from miner_resources.records import Video
-from miner_resources.web_video import with_suffix
+from miner_resources.web.listing import Hit, with_suffix
 
 VIDEO_SUFFIXES: Final = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v"}
@@ -32,6 +32,15 @@ class Lost:
 
     source: str
     error: MinerError
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of a playlist or channel that the search filters did not take, and why."""
+
+    source: str
+    video: Video
+    reason: str
 
 
 def content_hash(path: Path) -> str:
@@ -90,15 +99,15 @@ def find_videos(
     sources: Sequence[str],
     *,
     registered: Sequence[Video],
-    list_url: Callable[[str], Sequence[Video]],
+    list_url: Callable[[str], Sequence[Hit]],
     now: datetime,
-) -> Iterator[Video | Lost]:
-    """Turn inputs into videos, one yield for each video found or input lost.
+) -> Iterator[Video | LeftOut | Lost]:
+    """Turn inputs into videos, one yield for each video found or left out, or input lost.
 
     Args:
         sources: local files, folders, `file:` URLs, and any URL that yt-dlp takes.
         registered: the videos that are already known.
-        list_url: lists the videos behind a URL (`web_video.list_url` with its settings).
+        list_url: lists the videos behind a URL (`web.listing.list_url` with its settings).
         now: `added_at` of new rows; the same for all, so that the order of a batch is the order of ids.
     """
     known = {video.url: video for video in registered}
@@ -112,8 +121,9 @@ def find_videos(
             elif source in known:
                 yield known[source]
             else:
-                for video in list_url(source):
-                    yield _kept_apart(video, owners)
+                for hit in list_url(source):
+                    video = _kept_apart(hit.video, owners)
+                    yield video if hit.reason is None else LeftOut(source, video, hit.reason)
         except MinerError as error:
             yield Lost(source, error)
         except OSError as error:

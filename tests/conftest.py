@@ -1,4 +1,4 @@
-"""How the suite ends."""
+"""How the suite ends, and what all of it may use."""
 
 import os
 import sys
@@ -6,6 +6,13 @@ import sys
 import pytest
 
 _status = 0
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between the attempts of one request."""
+    monkeypatch.setattr("miner_resources.web.client.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("miner_resources.web.fetch.FIRST_PAUSE_S", 0.01)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -88,13 +88,6 @@ def test_an_unsafe_id_adds_nothing_at_all(catalog):
     assert catalog.videos() == []
 
 
-def test_videos_are_found_by_url(catalog):
-    catalog.add_videos([a_video("a", url="/films/a'b.mp4"), a_video("b", url="/films/a'b.mp4", added_at=at(1))])
-    assert {url: video.video_id for url, video in catalog.find_by_url(["/films/a'b.mp4", "nowhere"]).items()} == {
-        "/films/a'b.mp4": "a"
-    }
-
-
 @pytest.mark.parametrize(("stage", "status"), [(Stage.DOWNLOAD, Status.DOWNLOADED), (Stage.EMBED, Status.DEDUPLICATED)])
 def test_the_status_follows_what_stages_say(storage, catalog, stage, status):
     catalog.add_videos([a_video("a")])

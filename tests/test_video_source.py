@@ -11,16 +11,17 @@ import pytest
 
 from miner_resources.errors import NotFound, Unavailable
 from miner_resources.records import Video
-from miner_resources.video_source import Lost, find_videos, local_path
+from miner_resources.video_source import LeftOut, Lost, find_videos, local_path
+from miner_resources.web.listing import Hit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def no_network(url: str) -> Sequence[Video]:
+def no_network(url: str) -> Sequence[Hit]:
     raise AssertionError(f"{url} should not be listed")
 
 
-def find(*sources: object, registered: Sequence[Video] = (), list_url=no_network) -> list[Video | Lost]:
+def find(*sources: object, registered: Sequence[Video] = (), list_url=no_network) -> list[Video | LeftOut | Lost]:
     texts = [str(source) for source in sources]
     return list(find_videos(texts, registered=registered, list_url=list_url, now=NOW))
 
@@ -89,8 +90,8 @@ def test_known_urls_cost_no_request() -> None:
 
 
 def test_direct_links_with_one_file_name_stay_apart() -> None:
-    def list_url(url: str) -> Sequence[Video]:
-        return [Video(video_id="generic-clip", url=url, added_at=NOW)]
+    def list_url(url: str) -> Sequence[Hit]:
+        return [Hit(1, Video(video_id="generic-clip", url=url, added_at=NOW))]
 
     found = find("http://a/clip.mp4", "http://b/clip.mp4", list_url=list_url)
     ids = [video.video_id for video in found if isinstance(video, Video)]
@@ -103,7 +104,16 @@ def test_direct_links_with_one_file_name_stay_apart() -> None:
 def test_a_url_that_cannot_be_listed_is_lost_with_its_reason() -> None:
     error = Unavailable("no answer", remedy="wait")
 
-    def list_url(url: str) -> Sequence[Video]:
+    def list_url(url: str) -> Sequence[Hit]:
         raise error
 
     assert find("http://a/clip.mp4", list_url=list_url) == [Lost("http://a/clip.mp4", error)]
+
+
+def test_what_the_filters_leave_out_of_a_list_is_said_with_the_reason() -> None:
+    video = Video(video_id="abc", url="http://a/1", added_at=NOW)
+
+    def list_url(url: str) -> Sequence[Hit]:
+        return [Hit(1, video), Hit(2, video, "too long")]
+
+    assert find("http://a/list", list_url=list_url) == [video, LeftOut("http://a/list", video, "too long")]

@@ -16,6 +16,7 @@ from miner_resources.errors import ConfigError
 from miner_resources.records import Json, Stage
 
 FORCEABLE = {
+    Stage.SEARCH: "search",
     Stage.DOWNLOAD: "download",
     Stage.EXTRACT: "extraction",
     Stage.FILTER: "filter",
@@ -51,7 +52,7 @@ def run_config(
         _print_plan(config)
         return
     result = mine(config, verbose=verbose)
-    if result["errors"]:
+    if result["errors"] or result["waiting"]:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -105,7 +106,7 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
     with _quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
         with workspace.storage.publish_file(workspace.storage.root / PROJECT_FILE) as target:
-            target.write_text(to_yaml(config.unforced()), encoding="utf-8")
+            target.write_text(to_yaml(config.remembered()), encoding="utf-8")
         pipeline = Pipeline(workspace, open_instance(workspace.storage))
         try:
             run = pipeline.execute()

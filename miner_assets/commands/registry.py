@@ -11,13 +11,14 @@ from rich.markup import escape
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
+from miner_assets.queue_report import queue_report
+from miner_assets.search import register_sources
 from miner_assets.takedown import remove_videos
 from miner_assets.workspace import Workspace
-from miner_resources import events, web_video
+from miner_resources import events
 from miner_resources.errors import InvalidData
 from miner_resources.records import Status, Video
 from miner_resources.registry.files import read_import, write_export
-from miner_resources.video_source import Lost, find_videos, utc_now
 
 registry = typer.Typer(no_args_is_help=True, help="Look at the registry of videos, and change it by hand.")
 keywords = typer.Typer(no_args_is_help=True, help="The keyword searches that the sensor watches.")
@@ -38,8 +39,13 @@ def status(output: OutputDir = None) -> None:
     numbers = workspace.catalog.statistics()
     out.print(f"{numbers.videos} videos, {numbers.duration_s / 3600:.1f} hours, {numbers.removed} removed")
     print_table(out, ["status", "videos"], [[name.value, count] for name, count in numbers.by_status.items()])
-    stages = [[stage.value, counts.done, counts.failed] for stage, counts in numbers.by_stage.items()]
-    print_table(out, ["stage", "done", "failed"], stages)
+    stages = [
+        [stage.value, counts.done, counts.failed, counts.waiting, counts.skipped]
+        for stage, counts in numbers.by_stage.items()
+    ]
+    print_table(out, ["stage", "done", "failed", "waiting", "skipped"], stages)
+    for line in queue_report(workspace.catalog):
+        out.print(line, markup=False, soft_wrap=True)
     if numbers.by_keyword:
         print_table(out, ["keyword", "videos"], [[name, count] for name, count in numbers.by_keyword.items()])
     failures = workspace.catalog.failures()
@@ -101,15 +107,18 @@ def import_file(
     """
     workspace = _workspace(output)
     found = read_import(file)
-    videos, lost = _resolve(workspace, found.urls)
-    new = workspace.catalog.add_videos([*found.videos, *videos])
+    new = workspace.catalog.add_videos(found.videos)
     for record in (record for record in found.records if record.video_id in set(new)):
         events.publish(workspace.storage, record)
     workspace.catalog.fold()
-    out.print(f"{len(new)} videos added, {len(found.videos) + len(videos) - len(new)} known already")
-    for entry in lost:
+    listed = register_sources(workspace, found.urls)
+    added, all_found = len(new) + len(listed.new), len(found.videos) + len(listed.video_ids)
+    out.print(f"{added} videos added, {all_found - added} known already")
+    for reason, count in listed.left_out.items():
+        out.print(f"{count} entries of lists left out by the search filters: {reason}", markup=False)
+    for entry in listed.lost:
         err.print(f"[red]not imported[/red] {escape(entry.source)}: {escape(str(entry.error))}", highlight=False)
-    if lost:
+    if listed.lost:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -170,7 +179,7 @@ def add_keywords(
     Example: video-miner keywords add "forklift warehouse" "forklift loading dock" --max-results 50
     """
     catalog = _workspace(output).catalog
-    new = [text for text in texts if catalog.add_keyword(text, max_results=max_results)]
+    new = catalog.add_keywords(texts, max_results=max_results)
     out.print(f"{len(new)} keywords added, {len(texts) - len(new)} known already")
 
 
@@ -216,16 +225,3 @@ def _status(name: str | None) -> Status | None:
 def _cell(video: Video, column: str) -> str | float | None:
     value = getattr(video, column)
     return value if value is None or isinstance(value, int | float) else str(value)
-
-
-def _resolve(workspace: Workspace, urls: list[str]) -> tuple[list[Video], list[Lost]]:
-    now = utc_now()
-    found = list(
-        find_videos(
-            urls,
-            registered=workspace.catalog.videos(),
-            list_url=lambda url: web_video.list_url(url, workspace.config.download, now),
-            now=now,
-        )
-    )
-    return [item for item in found if isinstance(item, Video)], [item for item in found if isinstance(item, Lost)]

@@ -30,6 +30,7 @@ class ProgressBars:
         self._console = console
         self._verbose = verbose
         self._tasks: dict[Stage, TaskID] = {}
+        self._reason = ""
         self._progress = Progress(
             TextColumn("{task.description:<20}"),
             BarColumn(bar_width=32),
@@ -56,6 +57,20 @@ class ProgressBars:
         else:
             self._tasks[stage] = self._progress.add_task(TITLES[stage], total=videos, frames="", count=0)
 
+    def waits(self, stage: Stage, reason: str) -> None:
+        """Say beside the bar why nothing happens."""
+        if stage in self._tasks:
+            text = f"[yellow]{escape(reason.split(': ')[0])}[/yellow]" if reason else ""
+            self._progress.update(self._tasks[stage], frames=text)
+        if reason and reason != self._reason:
+            self._console.print(f"[yellow]waiting:[/yellow] {escape(reason)}", highlight=False, soft_wrap=True)
+        self._reason = reason
+
+    def advanced(self, stage: Stage) -> None:
+        """Count a step."""
+        if stage in self._tasks:
+            self._progress.advance(self._tasks[stage])
+
     def frames_done(self, stage: Stage, count: int) -> None:
         """Count frames."""
         if stage in self._tasks:
@@ -69,9 +84,11 @@ class ProgressBars:
             self._progress.advance(self._tasks[record.stage])
         if not self._verbose:
             return
-        if record.status == "failed":
+        if record.status != "done":
             self._console.print(
-                f"[red]failed[/red] {record.video_id}: {escape(str(record.error))}", highlight=False, soft_wrap=True
+                f"[red]{record.status}[/red] {record.video_id}: {escape(str(record.error))}",
+                highlight=False,
+                soft_wrap=True,
             )
         else:
             state = "up to date" if reused else "done"
@@ -105,13 +122,19 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
     )
     if frames["extracted"] and not frames["filtered"]:
         console.print("No frame shows a class: lower filter.threshold, or look at contact_sheets/filter in the output.")
+    if result["left_out_by_filters"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in result["left_out_by_filters"].items())
+        console.print(f"left out by search filters: {escape(reasons)}", highlight=False, soft_wrap=True)
+    for title, key in (("Left out by your rules", "skipped"), ("Waiting, tried again later", "waiting")):
+        if result[key]:
+            console.print(_errors(result[key], title))
     if result["errors"]:
-        console.print(_errors(result["errors"]))
+        console.print(_errors(result["errors"], "What failed, and what to do"))
     console.print(f"output: {escape(output)}", highlight=False, soft_wrap=True)
 
 
-def _errors(errors: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="What failed, and what to do", title_justify="left", show_lines=True)
+def _errors(errors: Sequence[dict[str, Any]], title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_lines=True)
     for column in ("video", "stage", "reason", "what to do"):
         table.add_column(column, overflow="fold")
     for error in errors:

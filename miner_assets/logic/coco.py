@@ -128,6 +128,7 @@ def _video(source: SourceVideo, video_ids: Mapping[str, int]) -> CocoVideo:
         "title": video.title,
         "channel": video.channel,
         "license": video.license,
+        "trainable": video.trainable,
         "fps": None if source.fps is None else round(float(source.fps), 6),
         "width": source.width,
         "height": source.height,

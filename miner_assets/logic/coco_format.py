@@ -47,6 +47,7 @@ class CocoVideo(TypedDict):
     title: str | None
     channel: str | None
     license: str | None
+    trainable: str | None
     fps: float | None
     width: int
     height: int

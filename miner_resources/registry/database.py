@@ -5,9 +5,6 @@ one `flock` on a file beside it, held from before the connection until after its
 kernel lock dies with its process, so nothing has to be cleaned up after a kill.
 """
 
-import fcntl
-import os
-import random
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,10 +14,11 @@ from typing import Final, NoReturn
 import duckdb
 
 from miner_resources.errors import InvalidData, NotConfigured, RegistryBusy
+from miner_resources.locks import LockBusy, file_lock, pause
 from miner_resources.registry.views import make_views, views_state
 from miner_resources.storage import Storage
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _REBUILD = "run `video-miner registry rebuild`: it makes the registry again from the artifacts"
@@ -56,21 +54,14 @@ class RegistryDatabase:
                 remedy="choose or rename a folder so that its path has no '?'",
             )
         path = self.storage.registry.with_name(f"{self.storage.registry.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + self._timeout_s
-        descriptor = _take(path)
-        while descriptor is None:
-            if time.monotonic() > deadline:
-                raise RegistryBusy(
-                    f"the registry lock {path} was held by others for {self._timeout_s:g} s",
-                    remedy="wait for the other run to finish its writes, or stop it, then try again",
-                )
-            _pause()
-            descriptor = _take(path)
         try:
-            yield
-        finally:
-            os.close(descriptor)
+            with file_lock(path, timeout_s=self._timeout_s):
+                yield
+        except LockBusy as error:
+            raise RegistryBusy(
+                f"the registry lock {path} was held by others for {self._timeout_s:g} s",
+                remedy="wait for the other run to finish its writes, or stop it, then try again",
+            ) from error
 
     @contextmanager
     def connection(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection, None, None]:
@@ -86,10 +77,11 @@ class RegistryDatabase:
             version, views = _meta(connection)
             self._check_version(version)
             state = views_state(self.storage)
-            if views != state:
+            if views != state or version < SCHEMA_VERSION:
                 if read_only:
                     connection.close()
                     connection = self._connect(read_only=False)
+                _migrate(connection, version)
                 _refresh_views(connection, self.storage, state)
             yield connection
         except duckdb.Error as error:
@@ -124,7 +116,7 @@ class RegistryDatabase:
                     ) from error
             except duckdb.Error as error:
                 self._fail(error)
-            _pause()
+            pause()
 
     def _check_version(self, version: int) -> None:
         if version > SCHEMA_VERSION:
@@ -156,24 +148,14 @@ def _meta(connection: duckdb.DuckDBPyConnection) -> tuple[int, str | None]:
     return row[0], row[1]
 
 
+def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Bring a registry of an older version up to date, all or nothing."""
+    with transaction(connection):
+        for number in range(version + 1, SCHEMA_VERSION + 1):
+            connection.execute(_SCHEMA.with_name("migrations").joinpath(f"{number}.sql").read_text(encoding="utf-8"))
+            connection.execute("UPDATE meta SET schema_version = ?", [number])
+
+
 def _refresh_views(connection: duckdb.DuckDBPyConnection, storage: Storage, state: str) -> None:
     complete = make_views(connection, storage)
     connection.execute("UPDATE meta SET views = ?", [state if complete else None])
-
-
-def _take(path: Path) -> int | None:
-    """The descriptor that holds the lock, None if somebody else holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A lock file that was deleted meanwhile protects nothing: the next process makes another one.
-        if os.fstat(descriptor).st_ino == path.stat().st_ino:
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)
-    return None
-
-
-def _pause() -> None:
-    time.sleep(random.uniform(0.002, 0.03))

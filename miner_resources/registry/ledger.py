@@ -13,6 +13,8 @@ from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Vi
 
 DONE = "done"
 FAILED = "failed"
+WAITING = "waiting"
+SKIPPED = "skipped"
 
 _ORDER = {stage: position for position, stage in enumerate(VIDEO_STAGES)}
 
@@ -63,9 +65,11 @@ class Ledger:
         known = self.records.get(key)
         if known is not None and known.finished_at > record.finished_at:
             return
+        skipped_by_stage = any(old.status == SKIPPED for old in self.records_of(record.video_id))
         self.records[key] = record
         video = self.videos.get(record.video_id)
-        if video is not None and record.stage in VIDEO_STAGES and video.status is not Status.SKIPPED:
+        skipped_by_hand = video is not None and video.status is Status.SKIPPED and not skipped_by_stage
+        if video is not None and record.stage in VIDEO_STAGES and not skipped_by_hand:
             # Also when the record was there already: a decision that came before it may just have been applied again.
             self._set_status(video.video_id, derive_status(self.records_of(video.video_id)), record.finished_at)
 
@@ -84,14 +88,17 @@ class Ledger:
 def derive_status(records: Collection[StageRecord]) -> Status:
     """Where a video stands by what its stages said last.
 
-    It failed if a stage failed and neither that stage nor an earlier one succeeded since; otherwise the stage that
-    succeeded last counts; without any record the video is pending.
+    It failed if a stage failed and neither that stage nor an earlier one succeeded since; it is skipped if a stage left
+    it out; otherwise the stage that succeeded last counts. Without any record, or if all that stages did was to wait,
+    the video is pending.
     """
     own = [record for record in records if record.stage in VIDEO_STAGES]
     done = [record for record in own if record.status == DONE]
     failed = [record for record in own if record.status == FAILED]
     if any(not _is_cleared(failure, done) for failure in failed):
         return Status.FAILED
+    if any(record.status == SKIPPED for record in own):
+        return Status.SKIPPED
     if not done:
         return Status.PENDING
     last = max(done, key=lambda record: (record.finished_at, _ORDER[record.stage]))

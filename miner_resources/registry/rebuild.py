@@ -15,9 +15,11 @@ import duckdb
 
 from miner_resources.errors import InvalidData
 from miner_resources.events import Decision, Event, Removal, folded, pending
+from miner_resources.pacing import Pool
 from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord, Status, Video
 from miner_resources.registry.database import DamagedRegistry, RegistryDatabase, transaction
 from miner_resources.registry.ledger import DONE, Ledger
+from miner_resources.registry.pools import load_pools, save_pool
 from miner_resources.registry.record_json import Fields, read_json, to_json, video_from_json
 from miner_resources.registry.records import Keyword, RebuildReport, SearchResult
 from miner_resources.registry.rows import (
@@ -46,6 +48,7 @@ class _Found:
     ledger: Ledger = field(default_factory=Ledger)
     keywords: list[Keyword] = field(default_factory=list[Keyword])
     search_results: list[SearchResult] = field(default_factory=list[SearchResult])
+    pools: dict[str, Pool] = field(default_factory=dict[str, Pool])
     problems: list[str] = field(default_factory=list[str])
 
 
@@ -67,6 +70,8 @@ def rebuild_registry(database: RegistryDatabase) -> RebuildReport:
         save_ledger(connection, ledger)
         save(connection, "keywords", found.keywords)
         save(connection, "search_results", results)
+        for name, pool in found.pools.items():
+            save_pool(connection, name, pool)
     return RebuildReport(
         videos=len(ledger.videos),
         stage_records=len(ledger.records),
@@ -93,6 +98,7 @@ def _salvage(database: RegistryDatabase) -> _Found:
 
     found.keywords = attempt("keywords", select_keywords, [])
     found.search_results = attempt("search_results", select_search_results, [])
+    found.pools = attempt("pools", load_pools, {})
     found.ledger.removed = attempt("removed_videos", select_removed, {})
     found.ledger.videos = {video.video_id: video for video in attempt("videos", select_videos, [])}
     records = attempt("stages", select_stage_records, [])

@@ -115,6 +115,7 @@ def video_from_json(source: Mapping[str, object], *, where: str) -> Video:
         channel=fields.text("channel"),
         duration_s=fields.number("duration_s"),
         license=fields.text("license"),
+        trainable=fields.text("trainable"),
         source_keyword=fields.text("source_keyword"),
         status=fields.choice("status", Status) or Status.PENDING,
         updated_at=fields.time("updated_at"),

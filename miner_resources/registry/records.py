@@ -8,17 +8,28 @@ from miner_resources.records import Stage, Status
 
 @dataclass(frozen=True, kw_only=True)
 class Keyword:
-    """A search that is repeated; `max_results` None stands for the configured number."""
+    """A search that is repeated.
+
+    Attributes:
+        max_results: None stands for the configured number.
+        last_settings: hash of the filters of the last search.
+    """
 
     keyword: str
     added_at: datetime
     max_results: int | None = None
     last_searched_at: datetime | None = None
+    last_settings: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """One video that a search found; `rank` counts from 1, the best first."""
+    """One video that a search found.
+
+    Attributes:
+        rank: from 1, the best first, counted before the filters.
+        reason: why it was left out, None if it was taken.
+    """
 
     keyword: str
     video_id: str
@@ -28,14 +39,17 @@ class SearchResult:
     title: str | None = None
     channel: str | None = None
     duration_s: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageCounts:
-    """How many videos one stage did, and on how many it failed last."""
+    """How many videos one stage did, on how many it failed last, and how many it left for later or left out."""
 
     done: int
     failed: int
+    waiting: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
--- The registry: small tables only; the views over the Parquet files are made in catalog_views.py.
--- All times are UTC. A change here needs a new SCHEMA_VERSION in registry_database.py.
+-- The registry: small tables only; the views over the Parquet files are made in views.py.
+-- All times are UTC. A change here needs a file in migrations/ and a new SCHEMA_VERSION in database.py.
 
 CREATE TABLE meta (
     schema_version INTEGER NOT NULL,
@@ -13,6 +13,7 @@ CREATE TABLE videos (
     channel VARCHAR,
     duration_s DOUBLE,
     license VARCHAR,
+    trainable VARCHAR,                  -- who may train on it, as YouTube's creators say: all, none, or names
     source_keyword VARCHAR,
     status VARCHAR NOT NULL,
     added_at TIMESTAMP NOT NULL,
@@ -25,7 +26,7 @@ CREATE TABLE videos (
 CREATE TABLE stages (
     video_id VARCHAR,
     stage VARCHAR,
-    status VARCHAR NOT NULL,            -- done or failed
+    status VARCHAR NOT NULL,            -- done, failed, waiting or skipped
     started_at TIMESTAMP NOT NULL,
     finished_at TIMESTAMP NOT NULL,
     compute_key VARCHAR,
@@ -41,7 +42,8 @@ CREATE TABLE keywords (
     keyword VARCHAR PRIMARY KEY,
     added_at TIMESTAMP NOT NULL,
     max_results BIGINT,
-    last_searched_at TIMESTAMP
+    last_searched_at TIMESTAMP,
+    last_settings VARCHAR               -- hash of the filters of that search
 );
 
 CREATE TABLE search_results (
@@ -53,10 +55,16 @@ CREATE TABLE search_results (
     title VARCHAR,
     channel VARCHAR,
     duration_s DOUBLE,
+    reason VARCHAR,                     -- why it was left out, null if it was taken
     PRIMARY KEY (keyword, video_id)
 );
 
 CREATE TABLE removed_videos (
     video_id VARCHAR PRIMARY KEY,
     removed_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE pools (
+    pool VARCHAR PRIMARY KEY,           -- a site: youtube, or a host
+    state JSON NOT NULL                 -- its line and cool-down, see pacing.py
 );

@@ -156,6 +156,9 @@ def test_result_has_the_fields_of_the_contract(mined: tuple[MinerConfig, Pipelin
         "annotations",
         "stages",
         "errors",
+        "waiting",
+        "skipped",
+        "left_out_by_filters",
     }
     assert list(result["stages"]) == list(config.stages)  # pyright: ignore
     frames = result["frames"]

@@ -85,6 +85,7 @@ def test_the_file_says_what_the_contract_says():
         "url": YOUTUBE,
         "title": "Straße \ud83d cut",
         "channel": "c",
+        "trainable": None,
         "license": "CC BY",
         "fps": 29.97003,
         "width": 64,

@@ -1,0 +1,167 @@
+"""Asking the web through yt-dlp: one paced request at a time, with our settings, and typed errors.
+
+Nothing else in the project runs yt-dlp. Every use is a fresh `YoutubeDL`: sharing one between threads is not
+documented to be safe.
+"""
+
+import io
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from miner_resources.catalog import Catalog
+from miner_resources.config import DownloadConfig, PacingConfig
+from miner_resources.errors import MinerError, NotConfigured
+from miner_resources.governor import Governor, Notice, SystemClock, silent
+from miner_resources.pacing import YOUTUBE, pool_of
+from miner_resources.web.failures import failure
+from miner_resources.web.trouble import SourceFailed
+
+SOCKET_TIMEOUT_S: Final = 30.0
+FIRST_PAUSE_S: Final = 1.0
+BLOCKS_PER_REQUEST: Final = 3
+"""A request that meets so many cool-downs steps back, so that the others in the line get a chance."""
+
+Result = TypeVar("Result")
+Info = dict[str, Any]
+
+
+class WebClient:
+    """yt-dlp with the settings of a project, behind its governor.
+
+    Args:
+        download: proxy, cookies, timeouts.
+        pacing: how politely to ask.
+        catalog: where the lines of all processes lie.
+        notice: hears why one waits.
+
+    Attributes:
+        stop: set it to make everybody who waits or downloads raise `Stopped` soon.
+    """
+
+    def __init__(
+        self, download: DownloadConfig, pacing: PacingConfig, catalog: Catalog, notice: Notice = silent
+    ) -> None:
+        self.download = download
+        self.stop = threading.Event()
+        self._clock = SystemClock(self.stop)
+        self._pacing = pacing
+        self._governor = Governor(catalog, pacing, self._clock)
+        self._notice = notice
+
+    def extract(self, url: str, options: Mapping[str, Any]) -> Info:
+        """What yt-dlp says about a URL, without downloading.
+
+        Raises:
+            SourceFailed: the site did not answer, or not with that.
+            InvalidData: there is no video at that address.
+            Waiting: the site is cooling down for longer than a run waits.
+        """
+        return self.use(
+            url, options, lambda downloader: _sane(downloader, downloader.extract_info(url, download=False))
+        )
+
+    def use(self, url: str, options: Mapping[str, Any], work: Callable[[Any], Result]) -> Result:
+        """Let `work` use a `YoutubeDL` when it is our turn at the site of `url`.
+
+        Trouble that concerns everybody opens a cool-down, and the request is made again after it; what a second try
+        can mend is tried again at once.
+
+        Raises:
+            MinerError: as `extract`, or what `work` raises.
+        """
+        pool = pool_of(url)
+        attempts = blocks = 0
+        while True:
+            self._governor.turn(pool, self._notice)
+            try:
+                result = self._run(url, options, work)
+            except SourceFailed as error:
+                attempts += 1
+                if error.policy.everybody:
+                    blocks += 1
+                    self._governor.cool(pool, error)
+                    waiting = self._governor.waiting(pool)
+                    if waiting and blocks >= BLOCKS_PER_REQUEST:
+                        raise waiting from error
+                elif attempts >= error.policy.attempts:
+                    raise
+                else:
+                    self._clock.sleep(FIRST_PAUSE_S * 2 ** (attempts - 1))
+            else:
+                self._governor.succeed(pool)
+                return result
+
+    def _run(self, url: str, options: Mapping[str, Any], work: Callable[[Any], Result]) -> Result:
+        import yt_dlp  # takes a second to import, and local files never need it
+        from yt_dlp.utils import YoutubeDLError
+
+        log = _Log()
+        settings: Any = {**self._settings(pool_of(url)), **options, "logger": log}
+        try:
+            with yt_dlp.YoutubeDL(settings) as downloader:
+                # Format notes name the client that a format came from only in verbose mode. Set afterwards, it does not
+                # print the versions of all programs.
+                downloader.params["verbose"] = True
+                return work(downloader)
+        except MinerError:
+            raise
+        except (YoutubeDLError, OSError) as error:
+            raise failure(url, error, log.warnings) from error
+
+    def _settings(self, pool: str) -> dict[str, Any]:
+        config = self.download
+        return {
+            "quiet": True,
+            "noprogress": True,
+            "color": "no_color",
+            "cachedir": False,
+            "socket_timeout": min(config.timeout, SOCKET_TIMEOUT_S),
+            "extractor_retries": 2,
+            "sleep_interval_requests": self._pacing.request_interval if pool == YOUTUBE else 0,
+            "cookiefile": _cookies(config.cookies_file),
+            "proxy": config.proxy,
+            # A company's own certificates are named by SSL_CERT_FILE, which yt-dlp reads only without certifi.
+            "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
+            # The site's code runs in a sandboxed runtime; the solver comes with the package, never from the web.
+            "js_runtimes": {"deno": {}, "node": {}},
+            "remote_components": [],
+            "extractor_args": {site: dict(values) for site, values in config.extractor_args.items()},
+        }
+
+
+class _Log:
+    """yt-dlp's logger: what matters comes back as an exception, and warnings explain it."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def debug(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
+    def error(self, message: str) -> None: ...
+
+    def warning(self, message: str, *_: object, **__: object) -> None:
+        self.warnings.append(message)
+
+
+def _cookies(file: str | None) -> io.StringIO | None:
+    """A copy for one worker, in memory: yt-dlp writes cookies back, and secrets have no place in the output folder.
+
+    Raises:
+        NotConfigured: the file cannot be read.
+    """
+    if file is None:
+        return None
+    try:
+        return io.StringIO(Path(file).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotConfigured(
+            f"download.cookies_file {file} cannot be read: {type(error).__name__}",
+            remedy="export the cookies again as a Netscape cookies.txt, or unset it",
+        ) from error
+
+
+def _sane(downloader: Any, info: object) -> Info:  # noqa: ANN401 (yt-dlp has no types)
+    return dict(downloader.sanitize_info(info) or {})

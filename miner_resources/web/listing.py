@@ -1,0 +1,169 @@
+"""Which videos there are: searches, playlists, channels and single addresses, after the search filters.
+
+Lists are read flat: one request for many videos. Only filters that a flat list cannot answer (date, licence) cost one
+request more for each video that passed the others. A field that a site does not tell never rejects a video.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from miner_resources.config import SearchConfig
+from miner_resources.records import Video
+from miner_resources.web.client import Info, WebClient
+from miner_resources.web.trouble import SourceFailed, Trouble
+
+FLAT: Final[Mapping[str, object]] = {"extract_flat": "in_playlist", "ignore_no_formats_error": True}
+DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "ignore_no_formats_error": True}
+CREATIVE_COMMONS: Final = re.compile("creative commons", re.IGNORECASE)
+
+_LIVE: Final = {"is_live": "live now", "is_upcoming": "not live yet", "post_live": "live stream still processed"}
+_CLOSED: Final = frozenset({"private", "premium_only", "subscriber_only", "needs_auth"})
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One entry of a list.
+
+    Attributes:
+        rank: its place in the list, from 1, before the filters.
+        reason: why the filters left it out, None if it is taken.
+    """
+
+    rank: int
+    video: Video
+    reason: str | None = None
+
+
+def list_url(client: WebClient, url: str, filters: SearchConfig, now: datetime) -> list[Hit]:
+    """The videos behind an address: one, or all entries of a playlist, channel or search.
+
+    The filters hold for the entries of lists. A single video was meant by whoever gave its address.
+
+    Raises:
+        MinerError: yt-dlp cannot list it.
+    """
+    info = client.extract(url, FLAT)
+    if info.get("_type") not in ("playlist", "multi_video"):
+        return [Hit(1, _video(info, now, fallback_url=url))]
+    entries = _flatten(info)
+    if not entries:
+        raise SourceFailed(
+            f"{url} lists no videos", Trouble.GONE, remedy="open it in a browser and check that it shows videos"
+        )
+    return [_judged(client, rank, entry, filters, now, url) for rank, entry in enumerate(entries, start=1)]
+
+
+def search(
+    client: WebClient, keyword: str, filters: SearchConfig, now: datetime, *, known: Collection[str] = ()
+) -> list[Hit]:
+    """Search YouTube for `filters.max_results` videos by relevance.
+
+    Args:
+        client: the web.
+        keyword: what to search for.
+        filters: what to take.
+        now: `added_at` of the videos.
+        known: ids of videos that are registered already: they cost no further request.
+
+    Raises:
+        MinerError: the search failed as a whole.
+    """
+    query = f"ytsearch{filters.max_results}:{keyword}"
+    # A result can be a channel, which has its own extractor and no duration.
+    found = [entry for entry in _flatten(client.extract(query, FLAT)) if entry.get("ie_key", "Youtube") == "Youtube"]
+    hits: list[Hit] = []
+    for rank, entry in enumerate(found, start=1):
+        known_id = video_id_of("youtube", str(entry.get("id"))) in known
+        hits.append(_judged(client, rank, entry, filters, now, query, keyword=keyword, ask=not known_id))
+    return hits
+
+
+def _judged(  # noqa: PLR0913 (one entry with all that it is judged by)
+    client: WebClient,
+    rank: int,
+    entry: Info,
+    filters: SearchConfig,
+    now: datetime,
+    source: str,
+    *,
+    keyword: str | None = None,
+    ask: bool = True,
+) -> Hit:
+    video = _video(entry, now, fallback_url=source, keyword=keyword)
+    reason = _unfit(entry, filters)
+    if reason is None and ask and filters.needs_details:
+        try:
+            details = client.extract(video.url, DETAILS)
+        except SourceFailed as error:
+            return Hit(rank, video, error.kind)
+        video = _video({**entry, **details}, now, fallback_url=source, keyword=keyword)
+        reason = _unfit(details, filters) or _unlicensed(details, filters)
+    return Hit(rank, video, reason)
+
+
+def _unfit(entry: Mapping[str, Any], filters: SearchConfig) -> str | None:
+    """Why the filters leave an entry out; what it does not say speaks for it."""
+    duration, uploaded = entry.get("duration"), entry.get("upload_date")
+    earliest = "" if filters.uploaded_after is None else f"{filters.uploaded_after:%Y%m%d}"
+    checks = {
+        "too short": duration is not None and duration < (filters.min_duration_s or 0),
+        "too long": duration is not None and duration > (filters.max_duration_s or math.inf),
+        "too old": uploaded is not None and str(uploaded) < earliest,
+        "a Short": not filters.shorts and "/shorts/" in str(entry.get("url") or entry.get("webpage_url") or ""),
+        "not public": entry.get("availability") in _CLOSED,
+        **{why: entry.get("live_status") == status for status, why in _LIVE.items()},
+    }
+    return next((reason for reason, applies in checks.items() if applies), None)
+
+
+def _unlicensed(details: Mapping[str, Any], filters: SearchConfig) -> str | None:
+    """YouTube names a licence only if it is another than its own standard one."""
+    licence = details.get("license") or "the site's standard licence"
+    free = filters.license == "any" or CREATIVE_COMMONS.search(str(licence))
+    return None if free else f"not Creative Commons: {licence}"
+
+
+def _flatten(info: Mapping[str, Any]) -> list[Info]:
+    """All video entries of a result, playlists in playlists included (a channel has one per tab)."""
+    if info.get("_type") not in ("playlist", "multi_video"):
+        return [dict(info)] if info else []
+    return [found for entry in info.get("entries") or [] if entry for found in _flatten(entry)]
+
+
+def _video(entry: Mapping[str, Any], now: datetime, *, fallback_url: str, keyword: str | None = None) -> Video:
+    extractor = str(entry.get("ie_key") or entry.get("extractor_key") or "generic")
+    url = entry.get("webpage_url") or entry.get("url") or fallback_url
+    title = entry.get("title")
+    return Video(
+        video_id=video_id_of(extractor, str(entry.get("id") or "")),
+        url=str(url),
+        # Titles come with no-break spaces, which nobody finds again.
+        title=None if title is None else " ".join(str(title).split()),
+        channel=entry.get("channel") or entry.get("uploader"),
+        duration_s=entry.get("duration"),
+        license=entry.get("license"),
+        source_keyword=keyword,
+        added_at=now,
+    )
+
+
+def video_id_of(extractor: str, native_id: str) -> str:
+    """The id of a video: YouTube's own, else `{extractor}-{id}`, only `[A-Za-z0-9_-]`.
+
+    Where characters must be replaced, a piece of the original's hash keeps different videos apart.
+    """
+    if extractor.lower() == "youtube" and re.fullmatch(r"[A-Za-z0-9_-]{11}", native_id):
+        return native_id
+    exact = f"{extractor.lower()}-{native_id}"
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", exact)[:80]
+    return plain if plain == exact else with_suffix(plain, exact)
+
+
+def with_suffix(video_id: str, original: str) -> str:
+    """`video_id` made unlike that of another video: the first 8 hex digits of sha256 of `original` are added."""
+    return f"{video_id}-{hashlib.sha256(original.encode()).hexdigest()[:8]}"

@@ -1,0 +1,246 @@
+"""From keywords to a dataset through a pretend YouTube: the whole pipeline, and what it does when YouTube says no."""
+
+import json
+import multiprocessing
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from miner_assets.cli import app
+from miner_assets.pipeline_run import PipelineRun
+from miner_assets.queue_report import queue_report
+from miner_assets.takedown import remove_videos
+from miner_assets.workspace import Workspace
+from miner_resources.config import MinerConfig
+from miner_resources.records import Stage, Status, Video
+from miner_resources.video_facts import read_facts
+from tests.assets.pipelines import computed, dagster_home, demo_config, run
+from tests.internet import CC, PretendInternet, PretendVideo
+
+
+def unplayable(reason: str) -> dict[str, object]:
+    """A player's answer without a video."""
+    return {"playabilityStatus": {"status": "ERROR", "reason": reason}, "streamingData": {}}
+
+
+NO_BOTS = unplayable("Sign in to confirm you’re not a bot")
+FAST = ("pacing.youtube_per_hour=3600000", "pacing.other_per_hour=3600000", "pacing.request_interval=0")
+URLS = "https://www.youtube.com/watch?v="
+
+
+def config_for(youtube: PretendInternet, output: Path, *overrides: str, urls: tuple[str, ...] = ()) -> MinerConfig:
+    proxy = f"download.proxy={json.dumps(youtube.url)}"
+    return demo_config(output, urls, proxy, *FAST, "from_registry=pending", *overrides)
+
+
+def searched(youtube: PretendInternet, output: Path, *overrides: str) -> MinerConfig:
+    return config_for(youtube, output, "search.keywords=['cirque']", "search.max_results=4", *overrides)
+
+
+def errors_of(done: PipelineRun) -> dict[str, str]:
+    return {video_id: str(record.error).split(":")[0] for video_id, record in done.failures.items()}
+
+
+def test_run_config_mines_a_dataset_from_a_keyword_and_a_second_run_does_no_work(
+    youtube: PretendInternet, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    classes = "[red circle, blue square, green triangle, yellow star]"
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"output_dir: {output}\nclasses: {classes}\n"
+        "search: {keywords: [cirque du soleil], max_results: 4}\n"
+        f"download: {{proxy: '{youtube.url}'}}\n"
+        "pacing: {youtube_per_hour: 3600000, request_interval: 0}\n"
+        "extraction: {strategy: time, seconds: 0.5}\n"
+        "filter: {model: demo, threshold: 0.5}\ndedup: {model: demo, threshold: 0.85}\ndetection: {detector: demo}\n"
+    )
+    with dagster_home(output):
+        first = CliRunner().invoke(app, ["run-config", str(file)])
+    assert first.exit_code == 0, first.output
+    result = json.loads((output / "pipeline_result.json").read_text())
+    assert result["videos"] == {"total": 4, "succeeded": 4, "failed": 0, "skipped": 0}
+    assert result["annotations"] > 0
+    coco = json.loads((output / "detections" / "annotations.json").read_text())
+    assert all(re.match(r"https://www\.youtube\.com/watch\?v=[\w-]{11}", row["url"]) for row in coco["videos"])
+    assert {row["channel"] for row in coco["videos"]} != {None}
+    asked = len(youtube.seen)
+    with dagster_home(output):
+        second = CliRunner().invoke(app, ["run-config", str(file)])
+    assert second.exit_code == 0, second.output
+    assert "Nothing to do" in second.output
+    assert len(youtube.seen) == asked
+
+
+def test_search_results_tell_rank_keyword_time_and_reason(youtube: PretendInternet, tmp_path: Path) -> None:
+    config = searched(
+        youtube, tmp_path / "output", "stages=['search']", "search.max_duration_s=600", "search.max_results=25"
+    )
+    began = datetime.now(UTC)
+    run(config)
+    rows = Workspace.open(config).catalog.search_results(keyword="cirque")
+    assert [row.rank for row in rows] == list(range(1, 26))
+    assert all(row.searched_at >= began.replace(microsecond=0) for row in rows)
+    taken = {row.video_id for row in rows if row.reason is None}
+    assert {row.reason for row in rows} == {None, "too long", "live now"}
+    assert {video.video_id for video in Workspace.open(config).catalog.videos(status=Status.PENDING)} == taken
+
+
+def test_a_search_never_duplicates_and_never_brings_back_what_was_removed(
+    youtube: PretendInternet, tmp_path: Path
+) -> None:
+    config = searched(youtube, tmp_path / "output", "stages=['search']", "search.force=true")
+    run(config)
+    workspace = Workspace.open(config)
+    ids = [video.video_id for video in workspace.catalog.videos()]
+    remove_videos(workspace, ids[:1])
+    run(config)
+    assert [video.video_id for video in workspace.catalog.videos()] == ids[1:]
+
+
+def test_nobodys_block_makes_a_video_fail_and_the_queue_is_shown(youtube: PretendInternet, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    youtube.ordinary = PretendVideo(player=NO_BOTS)
+    config = searched(youtube, output, "pacing.patience=0", "download.max_concurrent=1")
+    done = run(config)
+    workspace = Workspace.open(config)
+    assert not done.failures
+    assert len(done.waiting) == 4
+    assert not done.ok
+    assert {video.status for video in workspace.catalog.videos()} == {Status.PENDING}
+    # Only the first one was asked for: the others were still in the line.
+    assert youtube.asked("/watch") == 1
+    (line, waits) = queue_report(workspace.catalog)
+    assert re.match(r"youtube is cooling until \d\d:\d\d, 4 queued \(blocked: .*not a bot", line)
+    assert waits.startswith("4 videos wait")
+    shown = CliRunner().invoke(app, ["registry", "status", "--output", str(output)])
+    assert "cooling until" in shown.output
+    youtube.videos.clear()
+    youtube.ordinary = PretendVideo()
+    workspace.catalog.change_pool("youtube", lambda pool: (type(pool)(), None))
+    assert run(config).ok
+
+
+def test_a_short_cool_down_is_waited_out_in_the_run(youtube: PretendInternet, tmp_path: Path) -> None:
+    config = searched(youtube, tmp_path / "output", "pacing.cool_down=1", "stages=['search','download']")
+    youtube.broken_paths["/youtubei/v1/search"] = 429
+
+    class Recovers(dict):  # the second time the search works
+        def __contains__(self, path: object) -> bool:
+            found = super().__contains__(path)
+            if found and youtube.asked("/youtubei/v1/search") > 2:
+                self.clear()
+                return False
+            return found
+
+    youtube.broken_paths = Recovers(youtube.broken_paths)
+    done = run(config)
+    assert done.ok
+    assert computed(done)["download"] == 4
+
+
+@pytest.mark.usefixtures("hasty")
+def test_each_video_has_its_own_end(youtube: PretendInternet, tmp_path: Path) -> None:
+    videos = {
+        "gone": PretendVideo(player=unplayable("Private video")),
+        "soon": PretendVideo(player=unplayable("Premieres in 3 hours")),
+        "small": PretendVideo(file=youtube.files[0], heights=()),
+        "page": PretendVideo(how="html"),
+        "fine": PretendVideo(file=youtube.files[0]),
+    }
+    names = {name: name.ljust(11, "_") for name in videos}
+    youtube.videos = {names[name]: video for name, video in videos.items()}
+    config = config_for(youtube, tmp_path / "output", urls=tuple(URLS + name for name in names.values()))
+    # A private video is registered all the same: its page exists, and the download says what is wrong.
+    done = run(config)
+    assert errors_of(done) == {names["gone"]: "gone", names["page"]: "CorruptMedia"}
+    waiting = {record.video_id: str(record.error) for record in done.waiting}
+    assert set(waiting) == {names["soon"], names["small"]}
+    assert "upcoming" in waiting[names["soon"]]
+    assert "no_format" in waiting[names["small"]]
+    catalog = Workspace.open(config).catalog
+    record = catalog.stage_records(stage=Stage.DOWNLOAD, ids=[names["soon"]])[0]
+    assert datetime.fromisoformat(str(record.metrics["retry_at"])) > datetime.now(UTC)
+    assert catalog.videos(ids=[names["fine"]])[0].status is Status.COMPLETE
+
+
+def test_what_stays_degraded_fails_in_the_end(youtube: PretendInternet, tmp_path: Path) -> None:
+    youtube.videos["small______"] = PretendVideo(heights=())
+    config = config_for(youtube, tmp_path / "output", "stages=['search','download']", urls=(URLS + "small______",))
+    ends = [run(config) for _ in range(4)]
+    assert [len(done.waiting) for done in ends] == [1, 1, 1, 0]
+    assert errors_of(ends[-1]) == {"small______": "no_format"}
+
+
+def test_rights_skip_before_the_download_and_a_new_policy_looks_again(youtube: PretendInternet, tmp_path: Path) -> None:
+    youtube.videos = {"free_______": PretendVideo(file=youtube.files[0], license=CC)}
+    youtube.videos["closed_____"] = PretendVideo(file=youtube.files[1])
+    urls = tuple(URLS + name for name in youtube.videos)
+    stages = "stages=['search','download']"
+    config = config_for(youtube, tmp_path / "output", "rights=cc", stages, urls=urls)
+    done = run(config)
+    assert done.ok
+    assert set(done.left_out) == {"closed_____"}
+    catalog = Workspace.open(config).catalog
+    assert catalog.videos(ids=["closed_____"])[0].status is Status.SKIPPED
+    again = run(config)
+    assert not again.did_work
+    assert set(again.left_out) == {"closed_____"}
+    open_to_all = run(config_for(youtube, tmp_path / "output", "rights=any", stages))
+    assert computed(open_to_all) == {"download": 1}
+    assert catalog.videos(ids=["closed_____"])[0].status is Status.DOWNLOADED
+
+
+def test_facts_of_the_source_are_kept(youtube: PretendInternet, tmp_path: Path) -> None:
+    youtube.videos["free_______"] = PretendVideo(file=youtube.files[0], license=CC, permitted=("acme", "others"))
+    stages = "stages=['search','download']"
+    config = config_for(
+        youtube, tmp_path / "output", stages, "download.trainability=true", urls=(URLS + "free_______",)
+    )
+    run(config)
+    workspace = Workspace.open(config)
+    facts = read_facts(workspace.storage, "free_______")
+    assert facts is not None
+    assert (facts.video.license, facts.video.trainable) == (CC, "acme,others")
+    assert facts.source["client"] == "visionos"
+    assert {"format_id", "formats_offered", "yt_dlp_version", "is_ai_upscaled"} <= set(facts.source)
+    assert workspace.catalog.videos()[0].trainable == "acme,others"
+    assert "signature" not in workspace.storage.info("free_______").read_text()
+
+
+def _download(arguments: tuple[str, str]) -> dict[str, int]:
+    output, proxy = arguments
+    youtube = type("Known", (), {"url": proxy})()
+    config = config_for(youtube, Path(output), "stages=['download']", "from_registry=all")
+    os.environ["DAGSTER_HOME"] = f"{output}/.dagster-{os.getpid()}"
+    from miner_assets.instance import open_instance
+    from miner_assets.pipeline import Pipeline
+
+    workspace = Workspace.open(config)
+    with open_instance(workspace.storage) as instance:
+        return {"failed": len(Pipeline(workspace, instance).execute().failures)}
+
+
+@pytest.mark.slow
+def test_two_processes_download_a_video_once(youtube: PretendInternet, tmp_path: Path) -> None:
+    config = config_for(youtube, tmp_path / "output")
+    youtube.videos["both_______"] = PretendVideo(file=youtube.files[0])
+    video = Video(video_id="both_______", url=URLS + "both_______", added_at=datetime.now(UTC))
+    Workspace.open(config).catalog.add_videos([video])
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        ends = pool.map(_download, [(str(tmp_path / "output"), youtube.url)] * 2)
+    assert ends == [{"failed": 0}] * 2
+    media = [seen.path for seen in youtube.seen if "googlevideo" in seen.host]
+    assert len(media) == 1
+    assert not (tmp_path / "output" / ".partial" / "both_______").exists()
+
+
+def test_passwords_of_proxies_are_not_remembered(tmp_path: Path) -> None:
+    config = demo_config(tmp_path, [], "download.proxy='http://user:planted@127.0.0.1:9'")
+    assert "planted" not in config.remembered().model_dump_json()
+    plain = demo_config(tmp_path, [], "download.proxy='http://127.0.0.1:9'")
+    assert plain.remembered().download.proxy == "http://127.0.0.1:9"
