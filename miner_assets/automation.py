@@ -66,6 +66,8 @@ def new_keywords(
     busy = set(_active_keys(instance, search_keyword.name, []))
     known = set(instance.get_dynamic_partitions(str(KEYWORDS.name)))
     wanted = [keyword for keyword in due if keyword not in busy]
+    if not wanted:
+        return dg.SkipReason(f"{len(due)} searches under way" if due else "every watched keyword was searched for")
     new = [keyword for keyword in wanted if keyword not in known]
     return dg.SensorResult(
         run_requests=[
@@ -95,6 +97,8 @@ def new_videos(
     new = [video.video_id for video in ready if video.video_id not in known]
     busy = set(_active_keys(context.instance, mine_videos.name, keys))
     wanted = {video.video_id: video for video in ready if video.video_id not in busy}
+    if not wanted:
+        return dg.SkipReason(f"{len(ready)} videos are being mined" if ready else "no video is waiting to be mined")
     return dg.SensorResult(
         run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[:RUNS_PER_TICK],
         dynamic_partitions_requests=[VIDEOS.build_add_request(new)] if new else [],

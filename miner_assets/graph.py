@@ -38,7 +38,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
             dataset,
         ],
         jobs=[automation.mine_videos, automation.build_dataset, automation.search_keyword],
-        sensors=[automation.new_keywords, automation.new_videos],
+        sensors=[automation.new_keywords, automation.new_videos, automation.finished_videos],
         schedules=[automation.refresh_searches],
         resources={
             "workspace": workspace,

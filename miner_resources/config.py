@@ -31,6 +31,9 @@ Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 
 
+_PROXY = re.compile(r"(https?|socks(4a?|5h?))://([^\s/@\[\]]*@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/?")
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values cannot change after loading."""
 
@@ -105,6 +108,15 @@ class DownloadConfig(Section):
     extractor_args: dict[str, dict[str, list[str]]] = Field(
         default_factory=dict, description="yt-dlp's extractor arguments, such as those of a PO token provider"
     )
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_is_a_url(cls, proxy: str | None) -> str | None:
+        if proxy is not None and not _PROXY.fullmatch(proxy):
+            raise ValueError(
+                "must be a URL such as socks5://user:password@host:1080, with special characters percent-encoded"
+            )
+        return proxy
 
 
 class PacingConfig(Section):

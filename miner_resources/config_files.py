@@ -117,7 +117,8 @@ def explain(error: ValidationError) -> Iterator[str]:
             yield f"{dotted}: unknown key{_did_you_mean(location)}"
             continue
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        yield f"{dotted}: {_shown(detail['input'])} {_sentence(message)}{_suggest_value(detail)}"
+        shown = "the value" if location[-1:] == ["proxy"] else _shown(detail["input"])  # it may hold a password
+        yield f"{dotted}: {shown} {_sentence(message)}{_suggest_value(detail)}"
 
 
 def _sentence(message: str) -> str:

@@ -426,3 +426,34 @@ def test_killed_processes_lose_nothing_that_was_acknowledged(storage, catalog, t
     assert report.videos == len(before)
     assert [video.video_id for video in catalog.videos()] == [video.video_id for video in before]
     assert not [entry for entry in (storage.root / ".tmp").iterdir() if f"-{os.getpid()}~" in entry.name]
+
+
+def test_a_registry_of_version_1_is_brought_up_to_date(storage, catalog):
+    catalog.add_videos([a_video("a", title="Old")])
+    catalog.add_keyword("red car")
+    with duckdb.connect(storage.registry) as connection:
+        connection.execute("ALTER TABLE videos DROP COLUMN trainable")
+        connection.execute("ALTER TABLE keywords DROP COLUMN last_settings")
+        connection.execute("ALTER TABLE search_results DROP COLUMN reason")
+        connection.execute("DROP TABLE pools")
+        connection.execute("UPDATE meta SET schema_version = 1")
+    assert [(video.title, video.trainable) for video in catalog.videos()] == [("Old", None)]
+    assert catalog.pools() == {}
+    assert catalog.change_pool("youtube", lambda pool: (pool.cool("x", 0.0, 60), "said")) == "said"
+    assert catalog.pool("youtube").cooling_until == 60
+    assert [row.keyword for row in catalog.keywords()] == ["red car"]
+
+
+def test_a_rebuild_keeps_the_cool_downs(catalog):
+    catalog.change_pool("youtube", lambda pool: (pool.cool("blocked", 0.0, 60), None))
+    catalog.rebuild()
+    assert catalog.pool("youtube").reason == "blocked"
+
+
+def test_what_a_stage_left_out_is_skipped_until_it_succeeds(storage, catalog):
+    catalog.add_videos([a_video("a")])
+    ends = (("skipped", Status.SKIPPED), ("waiting", Status.PENDING), ("done", Status.DOWNLOADED))
+    for minutes, (status, expected) in enumerate(ends, start=1):
+        publish(storage, a_record("a", Stage.DOWNLOAD, status, minutes))
+        catalog.fold()
+        assert catalog.videos()[0].status is expected

@@ -116,3 +116,12 @@ def test_config_hash_ignores_where_and_force_but_nothing_else() -> None:
     same = load_config([], ["output_dir=/elsewhere", "filter.force=true"])
     other = load_config([], ["filter.threshold=0.26"])
     assert same.config_hash == MinerConfig().config_hash != other.config_hash
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://user:planted/x@host:1", "http://user:planted[@host:1", "planted:1", "ftp://planted"]
+)
+def test_a_proxy_that_is_none_is_refused_without_showing_it(proxy: str) -> None:
+    with pytest.raises(ConfigError, match=r"download\.proxy: the value is not allowed") as caught:
+        load_config((), [f"download.proxy='{proxy}'"])
+    assert "planted" not in str(caught.value)

@@ -1,6 +1,7 @@
 """`video-miner dev`: the Dagster UI and daemon on this project."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +9,16 @@ from typing import Annotated
 import typer
 
 from miner_assets.commands.shared import OutputDir, err, project_config, reports_errors
+from miner_resources.errors import InvalidData
 
 
 @reports_errors
 def dev(
     files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE...]", help="Configuration files.")] = None,
     port: Annotated[int, typer.Option(metavar="N", help="Port of the UI.")] = 3000,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Switch the sensors on: keywords become datasets by themselves.")
+    ] = False,
     output: OutputDir = None,
 ) -> None:
     """Open the Dagster UI on this project: the same runs, partitions and events that `run-config` made.
@@ -22,6 +27,8 @@ def dev(
       video-miner dev --output demo_output
 
       video-miner dev my.yaml --port 3333
+
+      video-miner dev my.yaml --watch     # then: video-miner keywords add "forklift warehouse"
     """
     from miner_assets.instance import prepare_home, shipped
     from miner_resources.storage import Storage
@@ -34,6 +41,21 @@ def dev(
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
     err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
     workspace_file = str(shipped("workspace.yaml"))
+    if watch:
+        _switch_on(workspace_file)
     # Replaces this process, so that Ctrl-C and SIGTERM reach Dagster itself.
     arguments = ["-m", "dagster", "dev", "-w", workspace_file, "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _switch_on(workspace_file: str) -> None:
+    """Start all sensors and schedules. Dagster remembers that: the UI switches them off again."""
+    for kind in ("sensor", "schedule"):
+        command = [sys.executable, "-m", "dagster", kind, "start", "--start-all", "-w", workspace_file]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InvalidData(
+                f"the {kind}s cannot be switched on: {done.stderr.strip()[-500:]}",
+                remedy="run without --watch and switch them on in the UI, under Automation",
+            )
+    err.print("sensors and schedules are on; switch them off in the UI, under Automation", highlight=False)

@@ -4,16 +4,15 @@ import importlib
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
 import typer
 from rich.markup import escape
 
+from miner_assets.commands.doctor_web import WEB_CHECKS
+from miner_assets.commands.finding import Finding
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, out, project_config, reports_errors
 from miner_resources.catalog import Catalog
 from miner_resources.config import MinerConfig
@@ -23,28 +22,18 @@ from miner_resources.storage import Storage
 PACKAGES: Final = ("dagster", "yt-dlp", "av", "torch", "transformers", "faiss-cpu", "duckdb", "polars", "pillow")
 IMPORTS: Final = ("dagster", "yt_dlp", "av", "torch", "transformers", "faiss", "duckdb", "polars", "PIL")
 LOW_DISK_BYTES: Final = 10 * 1024**3
-OLD_YT_DLP_DAYS: Final = 90
 COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: `state` is ok, warn or fail."""
-
-    state: str
-    what: str
-    remedy: str = ""
 
 
 @reports_errors
 def doctor(output: OutputDir = None) -> None:
-    """Check packages, JavaScript runtime, device, models, disk and registry; each line says what to do.
+    """Check packages, yt-dlp, network, cookies, device, models, disk and registry; each line says what to do.
 
     Example: video-miner doctor
     """
     config = project_config(output)
     failed = False
-    for check in (_python, _packages, _torchvision, _javascript, _yt_dlp_age, _device, _models, _disk, _registry):
+    for check in (_python, _packages, _torchvision, *WEB_CHECKS, _device, _models, _disk, _registry):
         for finding in check(config):
             failed = failed or finding.state == "fail"
             remedy = f" → {escape(finding.remedy)}" if finding.remedy else ""
@@ -56,9 +45,6 @@ def doctor(output: OutputDir = None) -> None:
             )
     if failed:
         raise typer.Exit(SOME_FAILED)
-
-
-Check = Callable[[MinerConfig], Iterator[Finding]]
 
 
 def _python(_: MinerConfig) -> Iterator[Finding]:
@@ -83,30 +69,6 @@ def _torchvision(_: MinerConfig) -> Iterator[Finding]:
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         yield Finding("fail", f"torchvision is broken: {error}", "pip uninstall torchvision; Video Miner needs none")
-
-
-def _javascript(_: MinerConfig) -> Iterator[Finding]:
-    found = next((path for name in ("deno", "node", "quickjs", "bun") if (path := _program(name))), None)
-    if found:
-        yield Finding("ok", f"JavaScript runtime for yt-dlp: {found}")
-    else:
-        yield Finding("warn", "no JavaScript runtime: YouTube gives few formats", "pip install 'yt-dlp[default,deno]'")
-
-
-def _program(name: str) -> str | None:
-    """On PATH, or beside this Python, where a pip-installed runtime lies."""
-    beside = Path(sys.executable).parent / name
-    return shutil.which(name) or (str(beside) if beside.exists() else None)
-
-
-def _yt_dlp_age(_: MinerConfig) -> Iterator[Finding]:
-    number = version("yt-dlp")
-    year, month, day = (int(part) for part in number.split(".")[:3])
-    age = (datetime.now(UTC) - datetime(year, month, day, tzinfo=UTC)).days
-    if age > OLD_YT_DLP_DAYS:
-        yield Finding("warn", f"yt-dlp is {age} days old; sites change every few weeks", "pip install -U yt-dlp")
-    else:
-        yield Finding("ok", f"yt-dlp is {age} days old")
 
 
 def _device(config: MinerConfig) -> Iterator[Finding]:

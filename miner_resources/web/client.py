@@ -19,6 +19,9 @@ from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.web.failures import failure
 from miner_resources.web.trouble import SourceFailed
 
+JS_RUNTIMES: Final = ("deno", "node")
+"""Enabled for YouTube's challenges; others are slow or deprecated by yt-dlp."""
+
 SOCKET_TIMEOUT_S: Final = 30.0
 FIRST_PAUSE_S: Final = 1.0
 BLOCKS_PER_REQUEST: Final = 3
@@ -126,7 +129,7 @@ class WebClient:
             # A company's own certificates are named by SSL_CERT_FILE, which yt-dlp reads only without certifi.
             "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
             # The site's code runs in a sandboxed runtime; the solver comes with the package, never from the web.
-            "js_runtimes": {"deno": {}, "node": {}},
+            "js_runtimes": {name: {} for name in JS_RUNTIMES},
             "remote_components": [],
             "extractor_args": {site: dict(values) for site, values in config.extractor_args.items()},
         }

@@ -35,6 +35,7 @@ _STATUSES: Final = {
     429: Trouble.RATE_LIMITED,
 }
 _NO_VIDEO_PAGE: Final = r"unsupported url|is not a valid url|no suitable extractor|no such extractor"
+_USER_INFO: Final = re.compile(r"//[^/@\s]*@")
 _NOISE: Final = re.compile(
     r"; please report this issue on .*|\(caused by .*|Use --cookies.*|It is recommended to use.*|See {2}https?://\S+.*",
     re.DOTALL,
@@ -86,7 +87,8 @@ def _trouble(error: BaseException, text: str, warnings: Sequence[str]) -> Troubl
 def _text(error: BaseException) -> str:
     """The site's own words, without yt-dlp's advice to its command-line users."""
     text = re.sub(r"^ERROR: (\[[\w:+-]+\] )?", "", str(error))
-    return " ".join(_NOISE.sub("", text).split()).strip(" .;") or type(error).__name__
+    text = _USER_INFO.sub("//", _NOISE.sub("", text))
+    return " ".join(text.split()).strip(" .;") or type(error).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

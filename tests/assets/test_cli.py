@@ -207,7 +207,8 @@ def test_registry_and_keywords(tmp_path: Path) -> None:
     assert "0 videos added" in invoke("registry", "import", urls, *project, code=1), "a removed video stays removed"
 
 
-def test_doctor_says_what_to_do(tmp_path: Path) -> None:
+def test_doctor_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     text = invoke("doctor", "--output", tmp_path)
     assert "ok   Python 3" in text
     assert "JavaScript runtime" in text
