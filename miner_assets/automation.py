@@ -12,11 +12,11 @@ from typing import Final
 import dagster as dg
 
 from miner_assets.partitions import KEYWORDS, VIDEOS, contiguous_ranges
-from miner_assets.queue_report import queue_report, retry_times
 from miner_assets.search import due_searches
 from miner_assets.stage_log import ALL_STAGES_JOB
 from miner_assets.workspace import Workspace
 from miner_resources.pacing import YOUTUBE, pool_of
+from miner_resources.queue_report import queue_report, retry_times
 from miner_resources.records import Status, Video
 from miner_resources.storage import stable_hash
 
@@ -91,14 +91,14 @@ def new_videos(
     pending = _unfinished(workspace)
     cooling = _cooling(workspace, {pool_of(video.url) for video in pending if video.status is Status.PENDING})
     ready = [video for video in pending if video.status is not Status.PENDING or pool_of(video.url) not in cooling]
-    if pending and not ready:
-        return dg.SkipReason("; ".join(queue_report(workspace.catalog)))
+    if not ready:
+        return dg.SkipReason("; ".join(queue_report(workspace.catalog)) or "no video is waiting to be mined")
     known = set(keys)
     new = [video.video_id for video in ready if video.video_id not in known]
     busy = set(_active_keys(context.instance, mine_videos.name, keys))
     wanted = {video.video_id: video for video in ready if video.video_id not in busy}
     if not wanted:
-        return dg.SkipReason(f"{len(ready)} videos are being mined" if ready else "no video is waiting to be mined")
+        return dg.SkipReason(f"{len(ready)} videos are being mined")
     return dg.SensorResult(
         run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[:RUNS_PER_TICK],
         dynamic_partitions_requests=[VIDEOS.build_add_request(new)] if new else [],

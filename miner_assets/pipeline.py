@@ -85,9 +85,13 @@ class Pipeline:
                 self.run.searches_waiting.append((keyword, error))
             except MinerError as error:
                 self.run.searches_failed.append((keyword, error))
+            else:
+                found = self.workspace.catalog.search_results(keyword=keyword)
+                registered.left_out.update(result.reason for result in found if result.reason)
             self.tally.advanced(Stage.SEARCH)
         summary = self.tally.summary
-        summary.computed = len(registered.new) + len(keywords)
+        ended_early = len(self.run.searches_failed) + len(self.run.searches_waiting)
+        summary.computed = len(registered.new) + len(keywords) - ended_early
         summary.reused = len(registered.video_ids) - len(registered.new) + len(wanted) - len(keywords)
         summary.failed = len(registered.lost) + len(self.run.searches_failed)
         summary.items = summary.computed + summary.reused + summary.failed

@@ -17,6 +17,7 @@ from miner_resources.catalog import Catalog
 from miner_resources.config import PacingConfig
 from miner_resources.errors import Waiting
 from miner_resources.pacing import YOUTUBE, Answer, Pool
+from miner_resources.queue_report import clock_time, describe, queued_by_pool
 from miner_resources.web.trouble import SourceFailed, Trouble
 
 LONGEST_SLEEP_S: Final = 60.0
@@ -102,7 +103,7 @@ class Governor:
                 now = self._clock.now()
                 if now < state.cooling_until:
                     self._check_patience(pool, state, now - started)
-                    notice(f"{describe(pool, state, now)}: {state.reason}")
+                    notice(self._told(pool, state, now))
                     noticed = True
                 # Ask a little late rather than too early: an early question costs a lock and waits again.
                 self._clock.sleep(min(answer.wait_s + 0.005, LONGEST_SLEEP_S))
@@ -146,22 +147,12 @@ class Governor:
         if patience is not None and waited_s + state.cooling_until - now > patience:
             raise self._waiting(pool, state, now)
 
+    def _told(self, pool: str, state: Pool, now: float) -> str:
+        return f"{describe(pool, state, now, queued_by_pool(self._catalog)[pool])} ({state.reason})"
+
     def _waiting(self, pool: str, state: Pool, now: float) -> Waiting:
         return Waiting(
-            f"{describe(pool, state, now)}: {state.reason}",
+            f"{pool} is cooling until {clock_time(state.cooling_until, now)}: {state.reason}",
             remedy="nothing to do: it goes on by itself, or with the next run",
             until=datetime.fromtimestamp(state.cooling_until, UTC),
         )
-
-
-def describe(pool: str, state: Pool, now: float) -> str:
-    """One line for people: whether a site is cooling, and until when."""
-    if now >= state.cooling_until:
-        return f"{pool} is open"
-    return f"{pool} is cooling until {clock_time(state.cooling_until, now)}"
-
-
-def clock_time(moment: float, now: float) -> str:
-    """A time of day on this machine's clock, with the date if it is not within a day."""
-    local = datetime.fromtimestamp(moment).astimezone()
-    return f"{local:%H:%M}" if moment - now < 86400 else f"{local:%Y-%m-%d %H:%M}"

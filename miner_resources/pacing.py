@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 YOUTUBE: Final = "youtube"
+NO_SITE: Final = "other"
 MAX_COOL_DOWN_S: Final = 24 * 3600.0
 FORGOTTEN_AFTER_S: Final = 90.0
 """A ticket whose owner has not asked for so long belongs to a process that was killed."""
@@ -19,11 +20,11 @@ _YOUTUBE_HOST: Final = re.compile(r"([a-z0-9-]+\.)*(youtube\.com|youtu\.be|youtu
 
 
 def pool_of(url: str) -> str:
-    """The site that a request for `url` is a burden to: `youtube`, or the host."""
+    """The site that a request for `url` is a burden to: `youtube`, or the host; `other` for what has none."""
     if re.match(r"ytsearch\d*:", url):
         return YOUTUBE
     host = (urlsplit(url).hostname or "").lower()
-    return YOUTUBE if _YOUTUBE_HOST.fullmatch(host) else host or "other"
+    return YOUTUBE if _YOUTUBE_HOST.fullmatch(host) else host or NO_SITE
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from miner_resources.catalog import Catalog
 from miner_resources.config import PacingConfig
 from miner_resources.errors import Waiting
-from miner_resources.governor import Governor, Stopped, SystemClock, clock_time
+from miner_resources.governor import Governor, Stopped, SystemClock
+from miner_resources.queue_report import clock_time
 from miner_resources.storage import Storage
 from miner_resources.web.trouble import SourceFailed, Trouble
 

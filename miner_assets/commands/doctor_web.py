@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from miner_assets.commands.finding import Check, Finding
-from miner_assets.queue_report import queue_report
 from miner_resources.catalog import Catalog
 from miner_resources.config import MinerConfig
 from miner_resources.errors import MinerError
+from miner_resources.queue_report import queue_report
 from miner_resources.storage import Storage
 from miner_resources.web.client import JS_RUNTIMES
 from miner_resources.web.trouble import POLICIES, Trouble

@@ -11,12 +11,12 @@ from rich.markup import escape
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
-from miner_assets.queue_report import queue_report
 from miner_assets.search import register_sources
 from miner_assets.takedown import remove_videos
 from miner_assets.workspace import Workspace
 from miner_resources import events
 from miner_resources.errors import InvalidData
+from miner_resources.queue_report import queue_report
 from miner_resources.records import Status, Video
 from miner_resources.registry.files import read_import, write_export
 

@@ -60,7 +60,7 @@ class ProgressBars:
     def waits(self, stage: Stage, reason: str) -> None:
         """Say beside the bar why nothing happens."""
         if stage in self._tasks:
-            text = f"[yellow]{escape(reason.split(': ')[0])}[/yellow]" if reason else ""
+            text = f"[yellow]{escape(reason.partition(' (')[0])}[/yellow]" if reason else ""
             self._progress.update(self._tasks[stage], frames=text)
         if reason and reason != self._reason:
             self._console.print(f"[yellow]waiting:[/yellow] {escape(reason)}", highlight=False, soft_wrap=True)
@@ -127,10 +127,25 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
         console.print(f"left out by search filters: {escape(reasons)}", highlight=False, soft_wrap=True)
     for title, key in (("Left out by your rules", "skipped"), ("Waiting, tried again later", "waiting")):
         if result[key]:
-            console.print(_errors(result[key], title))
+            console.print(_grouped(result[key], title))
     if result["errors"]:
         console.print(_errors(result["errors"], "What failed, and what to do"))
     console.print(f"output: {escape(output)}", highlight=False, soft_wrap=True)
+
+
+def _grouped(entries: Sequence[dict[str, Any]], title: str) -> Table:
+    """One row for each reason: a block stops hundreds of videos for the same one."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        name = (entry["source"] or "").rsplit("/", maxsplit=1)[-1] or entry["video_id"]
+        groups.setdefault((entry["message"], entry["remedy"]), []).append(name)
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for column in ("videos", "reason", "what to do"):
+        table.add_column(column, overflow="fold")
+    for (message, remedy), names in groups.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        table.add_row(escape(", ".join(names[:3]) + more), escape(message), escape(remedy))
+    return table
 
 
 def _errors(errors: Sequence[dict[str, Any]], title: str) -> Table:

@@ -34,6 +34,7 @@ _STATUSES: Final = {
     410: Trouble.GONE,
     429: Trouble.RATE_LIMITED,
 }
+_CERTIFICATES: Final = "if a proxy inspects your traffic, set SSL_CERT_FILE to the file with its certificates"
 _NO_VIDEO_PAGE: Final = r"unsupported url|is not a valid url|no suitable extractor|no such extractor"
 _USER_INFO: Final = re.compile(r"//[^/@\s]*@")
 _NOISE: Final = re.compile(
@@ -58,7 +59,8 @@ def failure(url: str, error: BaseException, warnings: Sequence[str] = ()) -> Min
     if re.search(_NO_VIDEO_PAGE, text, re.IGNORECASE):
         return InvalidData(message, remedy="check that the page has a video; update yt-dlp if it has")
     trouble = _trouble(error, text, warnings)
-    return SourceFailed(message, trouble, retry_after_s=_retry_after(error))
+    remedy = _CERTIFICATES if "CERTIFICATE_VERIFY" in text else None
+    return SourceFailed(message, trouble, remedy=remedy, retry_after_s=_retry_after(error))
 
 
 def _trouble(error: BaseException, text: str, warnings: Sequence[str]) -> Trouble:
@@ -86,7 +88,7 @@ def _trouble(error: BaseException, text: str, warnings: Sequence[str]) -> Troubl
 
 def _text(error: BaseException) -> str:
     """The site's own words, without yt-dlp's advice to its command-line users."""
-    text = re.sub(r"^ERROR: (\[[\w:+-]+\] )?", "", str(error))
+    text = re.sub(r"^ERROR: (\[[\w:+-]+\] )?([\w-]{11}: )?", "", str(error))
     text = _USER_INFO.sub("//", _NOISE.sub("", text))
     return " ".join(text.split()).strip(" .;") or type(error).__name__
 
