@@ -18,7 +18,7 @@ from miner_assets.logic.coco_format import Coco, read_coco, write_coco
 from miner_assets.logic.splits import assign_splits, duplicate_edges
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
-from miner_resources.config import DatasetConfig
+from miner_resources.config_sections import DatasetConfig
 from miner_resources.errors import InvalidData
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRAMES_SCHEMA, Json, Stage
 from miner_resources.storage import ArtifactKeys, stable_hash

@@ -11,12 +11,21 @@ from miner_assets.graph import build_definitions
 from miner_assets.workspace import Workspace
 from miner_resources.config_files import load_project
 
+PATIENCE_S = 60.0
+"""Longest cool-down that a run waits out where Dagster starts the runs: it would keep the pools from others."""
+
 
 def configured_workspace() -> Workspace:
-    """The workspace that the environment names."""
+    """The workspace that the environment names.
+
+    Unless the configuration says how long to wait for a site, runs wait a minute: sensors come back to what is left.
+    """
     files = [Path(part) for part in os.environ.get("VIDEO_MINER_CONFIG", "").split(os.pathsep) if part]
     output = os.environ.get("VIDEO_MINER_OUTPUT")
-    return Workspace.open(load_project(files, Path(output) if output else None))
+    config = load_project(files, Path(output) if output else None)
+    if config.pacing.patience is None:
+        config = config.model_copy(update={"pacing": config.pacing.model_copy(update={"patience": PATIENCE_S})})
+    return Workspace.open(config)
 
 
 defs = build_definitions(configured_workspace())

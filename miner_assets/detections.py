@@ -18,7 +18,7 @@ from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
-from miner_resources.config import DetectionConfig
+from miner_resources.config_sections import DetectionConfig
 from miner_resources.gpu_models import ObjectDetectors
 from miner_resources.models.adapter import Detections, ObjectDetector
 from miner_resources.models.catalogue import resolve

@@ -14,7 +14,7 @@ from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
-from miner_resources.config import DedupConfig
+from miner_resources.config_sections import DedupConfig
 from miner_resources.gpu_models import ImageEmbedders
 from miner_resources.models.adapter import ImageEmbedder
 from miner_resources.models.catalogue import resolve

@@ -19,7 +19,7 @@ from miner_assets.previews import decision_sheet
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
-from miner_resources.config import FilterConfig
+from miner_resources.config_sections import FilterConfig
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.models.adapter import TextImageModel
 from miner_resources.models.catalogue import resolve

@@ -16,7 +16,7 @@ from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
-from miner_resources.config import ExtractionConfig
+from miner_resources.config_sections import ExtractionConfig
 from miner_resources.errors import InvalidData, MinerError
 from miner_resources.images import brightness, encode_image, limit_side, sharpness
 from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Video

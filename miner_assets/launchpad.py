@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import dagster as dg
 from pydantic import ValidationError
 
-from miner_resources.config import Section
 from miner_resources.config_files import explain
+from miner_resources.config_sections import Section
 from miner_resources.errors import ConfigError
 
 S = TypeVar("S", bound=Section)

@@ -12,13 +12,13 @@ import dagster as dg
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import KEYWORDS
 from miner_assets.workspace import Workspace
-from miner_resources.config import SearchConfig
+from miner_resources.config_sections import SearchConfig
 from miner_resources.errors import NotFound
 from miner_resources.records import Stage
 from miner_resources.registry.records import Keyword, SearchResult
 from miner_resources.storage import stable_hash
 from miner_resources.video_source import LeftOut, Lost, find_videos, local_files, local_path, utc_now
-from miner_resources.web.listing import Hit, list_url, search
+from miner_resources.web.listing import Hit, list_url, search, youtube_video
 
 
 @dataclass
@@ -73,12 +73,14 @@ def register_sources(workspace: Workspace, sources: Sequence[str]) -> Registered
 
 def known_inputs(workspace: Workspace) -> list[str]:
     """The videos of `urls` and `url_files` that are registered already; makes no request and hashes nothing."""
-    config = workspace.config
+    config, now = workspace.config, utc_now()
     urls: set[str] = set()
     for source in [*config.urls, *_read_url_files(config.url_files)[0]]:
         path = local_path(source)
         try:
-            urls.update([source] if path is None else [str(file) for file in local_files(path)])
+            single = youtube_video(source, now)
+            here = [] if path is None else [str(file) for file in local_files(path)]
+            urls.update(here or [single.url if single else source])
         except NotFound:
             continue
     return [video.video_id for video in workspace.catalog.videos() if video.url in urls]

@@ -12,7 +12,7 @@ from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import UniqueFrames, unique_across
 from miner_assets.workspace import Workspace
-from miner_resources.config import DedupConfig
+from miner_resources.config_sections import DedupConfig
 from miner_resources.records import FRAMES_SCHEMA, Json, Status, frame_id
 from miner_resources.storage import ArtifactKeys, link, stable_hash
 from miner_resources.tables import read_keys, read_metadata, read_table, write_table

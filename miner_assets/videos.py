@@ -17,7 +17,7 @@ from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
-from miner_resources.config import DownloadConfig
+from miner_resources.config_sections import DownloadConfig
 from miner_resources.errors import InvalidData, MinerError, NotFound, NotWanted, Waiting
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.records import Json, Stage, Video

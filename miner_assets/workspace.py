@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from miner_resources.catalog import Catalog
-from miner_resources.config import DownloadConfig, MinerConfig
+from miner_resources.config import MinerConfig
+from miner_resources.config_sections import DownloadConfig
 from miner_resources.records import Stage, StageRecord
 from miner_resources.storage import Storage
 from miner_resources.web.client import WebClient

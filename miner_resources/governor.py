@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from miner_resources.catalog import Catalog
-from miner_resources.config import PacingConfig
+from miner_resources.config_sections import PacingConfig
 from miner_resources.errors import Waiting
 from miner_resources.pacing import YOUTUBE, Answer, Pool
 from miner_resources.queue_report import clock_time, describe, queued_by_pool

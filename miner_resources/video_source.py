@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from miner_resources.errors import MinerError, NotFound
 from miner_resources.records import Video
-from miner_resources.web.listing import Hit, with_suffix
+from miner_resources.web.listing import Hit, with_suffix, youtube_video
 
 VIDEO_SUFFIXES: Final = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v"}
@@ -110,32 +110,48 @@ def find_videos(
         list_url: lists the videos behind a URL (`web.listing.list_url` with its settings).
         now: `added_at` of new rows; the same for all, so that the order of a batch is the order of ids.
     """
-    known = {video.url: video for video in registered}
-    owners = {video.video_id: video.url for video in registered}
+    inputs = _Inputs(registered, list_url, now)
     for source in sources:
-        path = local_path(source)
         try:
-            if path is not None:
-                for file in local_files(path):
-                    yield local_video(file, known, now)
-            elif source in known:
-                yield known[source]
-            else:
-                for hit in list_url(source):
-                    video = _kept_apart(hit.video, owners)
-                    yield video if hit.reason is None else LeftOut(source, video, hit.reason)
+            yield from inputs.find(source)
         except MinerError as error:
             yield Lost(source, error)
         except OSError as error:
             yield Lost(source, NotFound(f"{source} cannot be read: {error.strerror}", remedy="check its permissions"))
 
 
-def _kept_apart(video: Video, owners: dict[str, str]) -> Video:
-    """Give a direct link its own id: yt-dlp names those by their file name alone, which many URLs share."""
-    if owners.setdefault(video.video_id, video.url) != video.url and video.video_id.startswith("generic-"):
-        video = replace(video, video_id=with_suffix(video.video_id, video.url))
-        owners[video.video_id] = video.url
-    return video
+class _Inputs:
+    """What is known already, and how to find out about the rest."""
+
+    def __init__(self, registered: Sequence[Video], list_url: Callable[[str], Sequence[Hit]], now: datetime) -> None:
+        self._by_url = {video.url: video for video in registered}
+        self._by_id = {video.video_id: video for video in registered}
+        self._owners = {video.video_id: video.url for video in registered}
+        self._list_url = list_url
+        self._now = now
+
+    def find(self, source: str) -> Iterator[Video | LeftOut]:
+        """The videos of one input."""
+        path, single = local_path(source), youtube_video(source, self._now)
+        if path is not None:
+            for file in local_files(path):
+                yield local_video(file, self._by_url, self._now)
+        elif source in self._by_url:
+            yield self._by_url[source]
+        elif single is not None:
+            yield self._by_id.get(single.video_id, single)
+        else:
+            for hit in self._list_url(source):
+                video = self._kept_apart(hit.video)
+                yield video if hit.reason is None else LeftOut(source, video, hit.reason)
+
+    def _kept_apart(self, video: Video) -> Video:
+        """Give a direct link its own id: yt-dlp names those by their file name alone, which many URLs share."""
+        owner = self._owners.setdefault(video.video_id, video.url)
+        if owner != video.url and video.video_id.startswith("generic-"):
+            video = replace(video, video_id=with_suffix(video.video_id, video.url))
+            self._owners[video.video_id] = video.url
+        return video
 
 
 def utc_now() -> datetime:

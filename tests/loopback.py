@@ -9,7 +9,7 @@ The first part of the path says how: `/ok/NAME` serves a file of the folder, `/4
     /endless/…    a body without a length and without an end
     /busy/…       429 with Retry-After the first two times
     /norange/…    range requests are ignored
-    /changed/…    other bytes of the same length at the second request and later
+    /pause/…      half a second passes first
 """
 
 import re
@@ -35,6 +35,7 @@ class Seen:
     host: str
     path: str
     range: str | None
+    cookie: str | None = None
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -47,6 +48,8 @@ class LoopbackServer(ThreadingHTTPServer):
         self.folder = folder
         self.seen: list[Seen] = []
         self.bodies: Counter[str] = Counter()
+        self.working = self.most_working = 0
+        self._counting = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     @property
@@ -56,6 +59,18 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up early are not worth a traceback."""
+
+    @contextmanager
+    def at_work(self) -> Generator[None]:
+        """Count how many files are sent at the same time."""
+        with self._counting:
+            self.working += 1
+            self.most_working = max(self.most_working, self.working)
+        try:
+            yield
+        finally:
+            with self._counting:
+                self.working -= 1
 
     @contextmanager
     def running(self) -> Generator["LoopbackServer"]:
@@ -86,7 +101,10 @@ class MediaHandler(BaseHTTPRequestHandler):
         self.media(urlsplit(self.path).path)
 
     def remember(self, host: str, path: str) -> None:
-        self.server.seen.append(Seen(self.command, host, urlsplit(path).path, self.headers.get("Range")))
+        self.server.seen.append(Seen(self.command, host, urlsplit(path).path, *self._told()))
+
+    def _told(self) -> tuple[str | None, str | None]:
+        return self.headers.get("Range"), self.headers.get("Cookie")
 
     def media(self, path: str) -> None:
         """Answer a request for a media file."""
@@ -103,9 +121,10 @@ class MediaHandler(BaseHTTPRequestHandler):
             self._endless()
         else:
             data = (self.server.folder / name).read_bytes()
-            if kind == "changed" and turn >= 2:
-                data = bytes(len(data))
-            self._file(kind, data, turn)
+            with self.server.at_work():
+                if kind == "pause":
+                    time.sleep(0.5)
+                self._file(kind, data, turn)
 
     def answer(self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""

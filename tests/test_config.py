@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miner_resources.config import FilterConfig, MinerConfig
+from miner_resources.config import MinerConfig
 from miner_resources.config_files import load_config, to_yaml
+from miner_resources.config_sections import FilterConfig
 from miner_resources.errors import ConfigError
 
 DEFAULT_YAML = Path(__file__).parents[1] / "configs" / "default.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from miner_resources.catalog import Catalog
-from miner_resources.config import PacingConfig
+from miner_resources.config_sections import PacingConfig
 from miner_resources.errors import Waiting
 from miner_resources.governor import Governor, Stopped, SystemClock
 from miner_resources.queue_report import clock_time

@@ -117,3 +117,11 @@ def test_what_the_filters_leave_out_of_a_list_is_said_with_the_reason() -> None:
         return [Hit(1, video), Hit(2, video, "too long")]
 
     assert find("http://a/list", list_url=list_url) == [video, LeftOut("http://a/list", video, "too long")]
+
+
+def test_single_videos_of_youtube_cost_no_request_known_or_not() -> None:
+    (new,) = find("https://youtu.be/dQw4w9WgXcQ")
+    assert isinstance(new, Video)
+    assert (new.video_id, new.url) == ("dQw4w9WgXcQ", "https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+    known = replace(new, title="Known")
+    assert find("https://www.youtube.com/shorts/dQw4w9WgXcQ", registered=[known]) == [known]

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from miner_resources.config import ClassSpec
+from miner_resources.config_sections import ClassSpec
 from miner_resources.records import Floats
 
 BELOW_THRESHOLD: Final = "below_threshold"

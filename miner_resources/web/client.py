@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from miner_resources.catalog import Catalog
-from miner_resources.config import DownloadConfig, PacingConfig
+from miner_resources.config_sections import DownloadConfig, PacingConfig
 from miner_resources.errors import MinerError, NotConfigured
 from miner_resources.governor import Governor, Notice, SystemClock, silent
 from miner_resources.pacing import YOUTUBE, pool_of

@@ -11,8 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
-from miner_resources.config import SearchConfig
+from miner_resources.config_sections import SearchConfig
+from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Video
 from miner_resources.web.client import Info, WebClient
 from miner_resources.web.trouble import SourceFailed, Trouble
@@ -21,6 +23,7 @@ FLAT: Final[Mapping[str, object]] = {"extract_flat": "in_playlist", "ignore_no_f
 DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "ignore_no_formats_error": True}
 CREATIVE_COMMONS: Final = re.compile("creative commons", re.IGNORECASE)
 
+_YOUTUBE_ID: Final = r"[A-Za-z0-9_-]{11}"
 _LIVE: Final = {"is_live": "live now", "is_upcoming": "not live yet", "post_live": "live stream still processed"}
 _CLOSED: Final = frozenset({"private", "premium_only", "subscriber_only", "needs_auth"})
 
@@ -152,12 +155,30 @@ def _video(entry: Mapping[str, Any], now: datetime, *, fallback_url: str, keywor
     )
 
 
+def youtube_video(url: str, now: datetime) -> Video | None:
+    """The video that an address of YouTube names by itself, without a request; None for lists and other sites.
+
+    Its title and the like follow with the download. A video inside a playlist (`&list=`) stands for the playlist.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or pool_of(url) != YOUTUBE:
+        return None
+    query = parse_qs(parts.query)
+    path = [part for part in parts.path.split("/") if part]
+    short = (parts.hostname or "").lower() == "youtu.be" and len(path) == 1
+    named = len(path) == 2 and path[0] in ("shorts", "embed", "live", "v")
+    native = path[-1] if short or named else query.get("v", [""])[0] if path == ["watch"] else ""
+    if not re.fullmatch(_YOUTUBE_ID, native) or "list" in query:
+        return None
+    return Video(video_id=native, url=f"https://www.youtube.com/watch?v={native}", added_at=now)
+
+
 def video_id_of(extractor: str, native_id: str) -> str:
     """The id of a video: YouTube's own, else `{extractor}-{id}`, only `[A-Za-z0-9_-]`.
 
     Where characters must be replaced, a piece of the original's hash keeps different videos apart.
     """
-    if extractor.lower() == "youtube" and re.fullmatch(r"[A-Za-z0-9_-]{11}", native_id):
+    if extractor.lower() == "youtube" and re.fullmatch(_YOUTUBE_ID, native_id):
         return native_id
     exact = f"{extractor.lower()}-{native_id}"
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", exact)[:80]

@@ -212,6 +212,14 @@ def test_facts_of_the_source_are_kept(youtube: PretendInternet, tmp_path: Path) 
     assert "signature" not in workspace.storage.info("free_______").read_text()
 
 
+def test_no_more_downloads_at_a_time_than_wanted(youtube: PretendInternet, tmp_path: Path) -> None:
+    names = [f"many_____{number:02d}" for number in range(6)]
+    youtube.videos = {name: PretendVideo(file=youtube.files[0], how="pause") for name in names}
+    stages = ("stages=['search','download']", "download.max_concurrent=2")
+    assert run(config_for(youtube, tmp_path / "output", *stages, urls=tuple(URLS + name for name in names))).ok
+    assert youtube.most_working == 2
+
+
 def _download(arguments: tuple[str, str]) -> dict[str, int]:
     output, proxy = arguments
     youtube = type("Known", (), {"url": proxy})()

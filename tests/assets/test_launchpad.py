@@ -12,14 +12,14 @@ from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.pipeline_run import PipelineRun
 from miner_assets.search import register_inputs
 from miner_assets.workspace import Workspace
-from miner_resources.config import (
+from miner_resources.config import MinerConfig
+from miner_resources.config_sections import (
     DatasetConfig,
     DedupConfig,
     DetectionConfig,
     DownloadConfig,
     ExtractionConfig,
     FilterConfig,
-    MinerConfig,
     SearchConfig,
 )
 from miner_resources.errors import ConfigError

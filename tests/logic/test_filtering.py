@@ -12,7 +12,7 @@ from miner_assets.logic.filtering import (
     question,
     sigmoid,
 )
-from miner_resources.config import ClassSpec
+from miner_resources.config_sections import ClassSpec
 
 NO_NEGATIVE = -np.inf
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from miner_resources.catalog import Catalog
-from miner_resources.config import DownloadConfig, PacingConfig
+from miner_resources.config_sections import DownloadConfig, PacingConfig
 from miner_resources.records import Video
 from miner_resources.storage import Storage
 from miner_resources.web.client import WebClient

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from miner_resources.config import PacingConfig
+from miner_resources.config_sections import PacingConfig
 from miner_resources.errors import InvalidData, MinerError, NotConfigured, Waiting
 from miner_resources.web.fetch import fetch
 from miner_resources.web.trouble import POLICIES, SourceFailed, Trouble

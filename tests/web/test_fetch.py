@@ -76,6 +76,8 @@ def test_nothing_secret_is_kept(internet: PretendInternet, connect: Connect, par
     before = cookies.read_bytes()
     fetched = fetch(connect(internet, cookies_file=str(cookies)), youtube_video(ID), part)
     assert cookies.read_bytes() == before
+    assert any("SECRET=planted" in (seen.cookie or "") for seen in internet.seen if seen.host == "www.youtube.com")
+    assert not any("planted" in (seen.cookie or "") for seen in internet.seen if "googlevideo" in seen.host)
     assert "planted" not in json.dumps(dict(fetched.source))
     assert "signature" not in json.dumps(dict(fetched.source))
     assert not any(b"planted" in path.read_bytes() for path in part.rglob("*") if path.is_file())
@@ -137,8 +139,8 @@ def test_a_stream_without_end_stops_at_the_limit(server: LoopbackServer, connect
 def test_a_stream_without_end_and_limit_stops_before_the_disk_is_full(
     server: LoopbackServer, connect: Connect, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("miner_resources.web.fetch.FREE_DISK_BYTES", 1 << 60)
-    monkeypatch.setattr("miner_resources.web.fetch.DISK_CHECK_BYTES", 1 << 20)
+    monkeypatch.setattr("miner_resources.web.watch.FREE_DISK_BYTES", 1 << 60)
+    monkeypatch.setattr("miner_resources.web.watch.DISK_CHECK_BYTES", 1 << 20)
     with pytest.raises(MinerError, match="nearly full"):
         fetch(connect(), linked_video(f"{server.url}/endless/clip.mp4"), part)
 

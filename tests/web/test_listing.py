@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
-from miner_resources.config import SearchConfig
+from miner_resources.config_sections import SearchConfig
 from miner_resources.errors import InvalidData, MinerError, Waiting
-from miner_resources.web.listing import Hit, list_url, search, video_id_of
+from miner_resources.web.listing import Hit, list_url, search, video_id_of, youtube_video
 from miner_resources.web.trouble import SourceFailed, Trouble
 from tests.internet import CC, PretendInternet, PretendVideo
 from tests.loopback import LoopbackServer
@@ -179,6 +179,33 @@ def test_the_local_disk_is_no_site(connect: Connect) -> None:
 )
 def test_ids_are_those_of_the_contract(extractor: str, native: str, expected: str) -> None:
     assert video_id_of(extractor, native) == expected
+
+
+ID = "dQw4w9WgXcQ"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"https://www.youtube.com/watch?v={ID}", ID),
+        (f"https://m.youtube.com/watch?app=desktop&v={ID}&t=30s", ID),
+        (f"https://youtu.be/{ID}?si=x", ID),
+        (f"https://www.youtube.com/shorts/{ID}", ID),
+        (f"https://www.youtube-nocookie.com/embed/{ID}", ID),
+        (f"https://www.youtube.com/live/{ID}", ID),
+        (f"https://www.youtube.com/watch?v={ID}&list=PL1", None),
+        ("https://www.youtube.com/@pretend/videos", None),
+        ("https://www.youtube.com/playlist?list=PL1", None),
+        ("https://www.youtube.com/watch?v=short", None),
+        (f"https://example.org/watch?v={ID}", None),
+        (f"https://youtube.com.evil.org/watch?v={ID}", None),
+        (f"ytsearch5:{ID}", None),
+    ],
+)
+def test_addresses_that_name_a_video_by_themselves(url: str, expected: str | None) -> None:
+    video = youtube_video(url, NOW)
+    assert (video and video.video_id) == expected
+    assert video is None or video.url == f"https://www.youtube.com/watch?v={ID}"
 
 
 def test_ids_with_other_characters_stay_apart() -> None:
