@@ -121,9 +121,12 @@ def finished_videos(
 
 
 @dg.schedule(job=search_keyword, cron_schedule="0 3 * * 1")
-def refresh_searches(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Search for every keyword again, on Monday nights."""
-    keys = context.instance.get_dynamic_partitions(str(KEYWORDS.name))
+def refresh_searches(
+    context: dg.ScheduleEvaluationContext, workspace: dg.ResourceParam[Workspace]
+) -> list[dg.RunRequest]:
+    """Search for every watched keyword again, on Monday nights."""
+    known = set(context.instance.get_dynamic_partitions(str(KEYWORDS.name)))
+    keys = [row.keyword for row in workspace.catalog.keywords() if row.keyword in known]
     day = context.scheduled_execution_time.date()
     return [dg.RunRequest(run_key=f"{day}:{key}", partition_key=key) for key in keys]
 

@@ -93,6 +93,7 @@ class DownloadStage:
         for task in tasks:
             try:
                 look = self._looks[task.video_id] = self._screen.look(self._client, task.video)
+                self._workspace.listener.frames_done(self.stage, look.pictures if look else 0)
                 self._screen.check(task.video, look)
             except (Waiting, NotWanted) as error:
                 yield self._failed(task, error)

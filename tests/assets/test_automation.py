@@ -165,3 +165,16 @@ def test_the_dataset_is_built_when_videos_came_through_and_nobody_works_on_other
     finish_all(instance)
     workspace.catalog.set_status(["a", "b"], Status.COMPLETE)
     assert isinstance(tick(automation.finished_videos, workspace, instance), dg.SkipReason)
+
+
+def test_watched_keywords_are_searched_again_and_removed_ones_are_not(workspace, instance) -> None:
+    for keyword in ("red car", "blue car"):
+        workspace.catalog.add_keyword(keyword)
+    instance.add_dynamic_partitions("keywords", ["red car", "blue car"])
+    workspace.catalog.remove_keyword("blue car")
+    context = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=NOW, resources={"workspace": workspace}
+    )
+    requests = automation.refresh_searches(context)
+    assert isinstance(requests, list)
+    assert [request.partition_key for request in requests] == ["red car"]
