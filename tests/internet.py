@@ -43,7 +43,7 @@ class PretendVideo:
     Attributes:
         file: media file in the server's folder.
         how: how the media host behaves (first part of the path, see `loopback.py`).
-        heights: of its video-only formats.
+        heights: of its video-only formats in H.264, and in VP9.
         player: merged over the player response, to pretend any trouble.
         permitted: the trainability answer.
         storyboard: tile picture in the server's folder, with its columns, rows, and size of a tile.
@@ -52,6 +52,7 @@ class PretendVideo:
     file: str = "clip.mp4"
     how: str = "ok"
     heights: Sequence[int] = (360, 720, 1080)
+    vp9: Sequence[int] = ()
     combined: bool = True
     upscaled: Sequence[int] = ()
     license: str | None = None
@@ -193,6 +194,8 @@ def player_response(video_id: str, video: PretendVideo, folder: Path) -> dict[st
     itags = {144: 160, 240: 133, 360: 134, 480: 135, 720: 136, 1080: 137}
     formats = [adaptive(height, itags[height]) for height in video.heights]
     formats += [adaptive(height, itags[height], "&xtags=sr%3D1") for height in video.upscaled]
+    vp9 = {"mimeType": 'video/webm; codecs="vp9"'}
+    formats += [adaptive(height, {360: 243, 720: 247, 1080: 248}[height]) | vp9 for height in video.vp9]
     both = adaptive(360, 18) | {"mimeType": 'video/mp4; codecs="avc1.42001E, mp4a.40.2"', "audioQuality": "low"}
     response: dict[str, Any] = {
         "playabilityStatus": {"status": "OK"},

@@ -39,6 +39,18 @@ def test_one_video_only_file_of_the_wanted_height_comes_without_ffmpeg(
     assert [seen.path for seen in internet.seen if "googlevideo" in seen.host] == ["/ok/136/clip.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("codec", "height", "expected"),
+    [("h264", 1080, "137"), ("vp9", 1080, "248"), ("h264", 720, "136"), ("vp9", 480, "243"), ("h264", 240, "134")],
+)
+def test_codec_and_height_are_preferences(
+    codec: str, height: int, expected: str, internet: PretendInternet, connect: Connect, part: Path
+) -> None:
+    internet.videos[ID] = PretendVideo(vp9=(360, 720, 1080))
+    client = connect(internet, codec=codec, max_height=height)
+    assert fetch(client, youtube_video(ID), part).source["format_id"] == expected
+
+
 def test_upscaled_formats_are_never_taken_and_their_number_is_told(
     internet: PretendInternet, connect: Connect, part: Path
 ) -> None:
