@@ -11,9 +11,10 @@ from typing import Final
 
 import dagster as dg
 
-from miner_assets.partitions import KEYWORDS, VIDEOS, contiguous_ranges
+from miner_assets.partitions import ADD_CHUNK, KEYWORDS, VIDEOS, contiguous_ranges
 from miner_assets.search import due_searches
 from miner_assets.stage_log import ALL_STAGES_JOB
+from miner_assets.videos import reconsidered
 from miner_assets.workspace import Workspace
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.queue_report import queue_report, retry_times
@@ -21,7 +22,12 @@ from miner_resources.records import Status, Video
 from miner_resources.storage import stable_hash
 
 VIDEOS_PER_RUN: Final = 50
-RUNS_PER_TICK: Final = 20
+RUNS_AT_ONCE: Final = 4
+"""Batches that are queued or at work; more would keep searches and the dataset waiting behind them."""
+
+ENOUGH_FOR_A_DATASET: Final = 500
+"""So many new videos are worth a dataset while others are still being mined."""
+
 TICK_S: Final = 15
 UNFINISHED: Final = frozenset(Status) - {Status.DETECTED, Status.COMPLETE, Status.FAILED, Status.SKIPPED}
 
@@ -45,12 +51,14 @@ build_dataset = dg.define_asset_job(
     "build_dataset",
     selection=["unique_frames", "dataset"],
     description="Remove near-duplicates across all videos and write the dataset.",
+    tags={"dagster/priority": "5"},
 )
 
 search_keyword = dg.define_asset_job(
     "search_keyword",
     selection=["search_results"],
     description="Search for one keyword and register what it finds.",
+    tags={"dagster/priority": "10"},
 )
 
 
@@ -87,6 +95,7 @@ def new_videos(
     for again by a later tick.
     """
     workspace.catalog.fold()
+    active = context.instance.get_runs_count(dg.RunsFilter(job_name=mine_videos.name, statuses=_ACTIVE))
     keys = list(context.instance.get_dynamic_partitions(str(VIDEOS.name)))
     pending = _unfinished(workspace)
     cooling = _cooling(workspace, {pool_of(video.url) for video in pending if video.status is Status.PENDING})
@@ -94,13 +103,15 @@ def new_videos(
     if not ready:
         return dg.SkipReason("; ".join(queue_report(workspace.catalog)) or "no video is waiting to be mined")
     known = set(keys)
-    new = [video.video_id for video in ready if video.video_id not in known]
+    new = [video.video_id for video in ready if video.video_id not in known][:ADD_CHUNK]
+    known.update(new)
     busy = set(_active_keys(context.instance, mine_videos.name, keys))
-    wanted = {video.video_id: video for video in ready if video.video_id not in busy}
+    free = known - busy
+    wanted = {video.video_id: video for video in ready if video.video_id in free}
     if not wanted:
         return dg.SkipReason(f"{len(ready)} videos are being mined")
     return dg.SensorResult(
-        run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[:RUNS_PER_TICK],
+        run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[: max(0, RUNS_AT_ONCE - active)],
         dynamic_partitions_requests=[VIDEOS.build_add_request(new)] if new else [],
     )
 
@@ -114,7 +125,7 @@ def finished_videos(
     detected = [video.video_id for video in workspace.catalog.videos(status=Status.DETECTED)]
     if not detected:
         return dg.SkipReason("every video that came through is in the dataset")
-    jobs = (mine_videos.name, build_dataset.name)
+    jobs = [build_dataset.name, *([mine_videos.name] if len(detected) < ENOUGH_FOR_A_DATASET else [])]
     if any(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_ACTIVE)) for job in jobs):
         return dg.SkipReason(f"{len(detected)} videos came through; waiting for the runs under way")
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}")])
@@ -134,7 +145,8 @@ def refresh_searches(
 def _unfinished(workspace: Workspace) -> list[Video]:
     """Videos with something left to do, without those that wait for a later try of their own."""
     now, later = datetime.now(UTC), retry_times(workspace.catalog)
-    videos = [video for video in workspace.catalog.videos() if video.status in UNFINISHED]
+    again = {video.video_id for video in reconsidered(workspace)}
+    videos = [v for v in workspace.catalog.videos() if v.status in UNFINISHED or v.video_id in again]
     return [video for video in videos if later.get(video.video_id, now) <= now]
 
 

@@ -121,8 +121,12 @@ class DatasetStep:
             per_class[str(count.category)] = per_class.get(str(count.category), 0) + count.annotations
         report = DatasetReport(len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class)
         self._publish_folder(coco, splits, report)
-        self.workspace.catalog.mark_complete(self._labelled_ids())
+        self.confirm()
         return report
+
+    def confirm(self) -> None:
+        """Mark the videos of the dataset as complete, also those that went through a stage again with the same end."""
+        self.workspace.catalog.mark_complete(self._labelled_ids())
 
     def _labelled_ids(self) -> list[str]:
         """Every video that went all the way, also those whose frames were all repeats or rejected."""
@@ -242,7 +246,9 @@ def dataset(
     yield _rights_checked(violations, workspace.config.rights)
     if violations:
         raise _rights_violated(violations, workspace.config.rights)
-    if not step.is_current():
+    if step.is_current():
+        step.confirm()
+    else:
         report = step.run()
         context.log.info("%d videos left out without detections: %s", len(report.unlabelled), report.unlabelled)
     coco = read_coco(workspace.storage.annotations)
@@ -275,5 +281,5 @@ def _rights_violated(violations: Mapping[str, str], policy: str) -> InvalidData:
     some = "; ".join(f"{video_id}: {reason}" for video_id, reason in list(violations.items())[:5])
     return InvalidData(
         f"{len(violations)} videos violate the policy `rights: {policy}`: {some}",
-        remedy="remove them with `video-miner registry remove`, or set another `rights`; the old dataset is untouched",
+        remedy="remove them (`registry remove`), ask again (--force download), or set another `rights`",
     )

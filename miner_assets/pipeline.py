@@ -18,10 +18,11 @@ from miner_assets.search import due_searches, known_inputs, register_inputs
 from miner_assets.stages import asset_key, video_stage
 from miner_assets.unique_frames import DedupStep
 from miner_assets.video_stage import VideoStage
+from miner_assets.videos import reconsidered
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError, Waiting
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
-from miner_resources.registry.ledger import DONE, FAILED, SKIPPED
+from miner_resources.registry.ledger import DONE, FAILED
 from miner_resources.video_source import utc_now
 
 MAX_GAP: Final = 4
@@ -76,6 +77,7 @@ class Pipeline:
         keywords = due_searches(self.workspace, wanted)
         self.tally.started(Stage.SEARCH, len(keywords) + 1)
         registered = self.run.registered = register_inputs(self.workspace)
+        self.run.searches_waiting += registered.waiting
         self.tally.advanced(Stage.SEARCH)
         add_partitions(self.instance, KEYWORDS, keywords)
         for keyword in keywords:
@@ -99,21 +101,16 @@ class Pipeline:
     def _choose_videos(self) -> None:
         config, catalog = self.workspace.config, self.workspace.catalog
         chosen = set(self.run.registered.video_ids) or set(known_inputs(self.workspace))
+        keywords = {" ".join(keyword.split()) for keyword in config.search.keywords}
+        found = [result for result in catalog.search_results() if result.keyword in keywords] if keywords else []
+        chosen |= {result.video_id for result in found if result.reason is None}
         if config.from_registry == "all":
             chosen |= {video.video_id for video in catalog.videos() if video.status is not Status.SKIPPED}
         elif config.from_registry == "pending":
             chosen |= {video.video_id for video in catalog.videos() if video.status in UNFINISHED}
-            chosen |= self._refused_by_other_rules()
+            chosen |= {video.video_id for video in reconsidered(self.workspace)}
         self.run.video_ids = [video.video_id for video in catalog.videos(ids=sorted(chosen))]
         add_partitions(self.instance, VIDEOS, self.run.video_ids)
-
-    def _refused_by_other_rules(self) -> set[str]:
-        """Videos that the download left out under rules that have changed since."""
-        records = self.workspace.catalog.stage_records(stage=Stage.DOWNLOAD)
-        refused = {record.video_id: record for record in records if record.status == SKIPPED}
-        step = video_stage(Stage.DOWNLOAD, self.workspace)
-        videos = self.workspace.catalog.videos(ids=list(refused)) if refused else []
-        return {video.video_id for video in videos if not _same_keys(step, video, refused[video.video_id])}
 
     def _videos(self) -> list[Video]:
         out = {**self.run.failures, **self.run.left_out}
@@ -160,6 +157,7 @@ class Pipeline:
         self.run.stages[stage] = summary
         began = time.monotonic()
         if step.is_current():
+            step.confirm()
             summary.reused = step.items()
         else:
             self.tally.started(stage, 1)

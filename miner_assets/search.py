@@ -13,11 +13,12 @@ from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import KEYWORDS
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import SearchConfig
-from miner_resources.errors import NotFound
+from miner_resources.errors import NotFound, Waiting
 from miner_resources.records import Stage
 from miner_resources.registry.records import Keyword, SearchResult
 from miner_resources.storage import stable_hash
 from miner_resources.video_source import LeftOut, Lost, find_videos, local_files, local_path, utc_now
+from miner_resources.web.client import WebClient
 from miner_resources.web.listing import Hit, list_url, search, youtube_video
 
 
@@ -30,12 +31,14 @@ class Registered:
         new: those that were not known.
         left_out: entries of playlists and channels that the search filters did not take, by reason.
         lost: inputs that no video could be made of.
+        waiting: inputs that could not be listed because their site wants a rest.
     """
 
     video_ids: list[str] = field(default_factory=list[str])
     new: list[str] = field(default_factory=list[str])
     left_out: Counter[str] = field(default_factory=Counter[str])
     lost: list[Lost] = field(default_factory=list[Lost])
+    waiting: list[tuple[str, Waiting]] = field(default_factory=list[tuple[str, Waiting]])
 
 
 def register_inputs(workspace: Workspace) -> Registered:
@@ -52,15 +55,18 @@ def register_sources(workspace: Workspace, sources: Sequence[str]) -> Registered
     found = Registered()
     if not sources:
         return found
-    web = workspace.web(Stage.SEARCH)
+    web, registered = workspace.web(Stage.SEARCH), catalog.videos()
+    known = {video.video_id for video in registered} | catalog.removed_videos().keys()
     videos = {}
     for item in find_videos(
         list(dict.fromkeys(sources)),
-        registered=catalog.videos(),
-        list_url=lambda url: list_url(web, url, config.search, now),
+        registered=registered,
+        list_url=lambda url: list_url(web, url, config.search, now, known),
         now=now,
     ):
-        if isinstance(item, Lost):
+        if isinstance(item, Lost) and isinstance(item.error, Waiting):
+            found.waiting.append((item.source, item.error))
+        elif isinstance(item, Lost):
             found.lost.append(item)
         elif isinstance(item, LeftOut):
             found.left_out[item.reason] += 1
@@ -99,7 +105,7 @@ def due_searches(workspace: Workspace, keywords: Sequence[str] | None = None) ->
     if config.keywords:
         catalog.add_keywords(config.keywords)
     watched = {row.keyword: row for row in catalog.keywords()}
-    chosen = watched if keywords is None else [" ".join(keyword.split()) for keyword in keywords]
+    chosen = watched if keywords is None else dict.fromkeys(" ".join(keyword.split()) for keyword in keywords)
     oldest = None if keywords is None else utc_now() - timedelta(hours=config.refresh_hours)
     return [keyword for keyword in chosen if _is_due(watched[keyword], config, oldest)]
 
@@ -159,17 +165,12 @@ def search_results(
     What the filters leave out is listed with the reason.
     """
     config = with_overrides(workspace.config.search, context.op_execution_context.op_config, "search")
-    keyword, catalog, now = context.partition_key, workspace.catalog, utc_now()
+    keyword, catalog = context.partition_key, workspace.catalog
     row = next((row for row in catalog.keywords() if row.keyword == keyword), None)
     filters = config.model_copy(update={"max_results": (row.max_results if row else None) or config.max_results})
     web = workspace.web(Stage.SEARCH, log=context.log.warning)
-    known = {video.video_id for video in catalog.videos()}
-    hits = search(web, keyword, filters, now, known=known)
+    hits, new = _search(workspace, web, keyword, filters, _settings(row, config))
     taken = [hit for hit in hits if hit.reason is None]
-    new = catalog.add_videos([hit.video for hit in taken])
-    catalog.add_search_results(
-        keyword, [_as_result(keyword, hit, now) for hit in hits], settings=_settings(row, config)
-    )
     yield dg.MaterializeResult(
         metadata={
             "rows": len(hits),
@@ -180,6 +181,30 @@ def search_results(
         },
         data_version=dg.DataVersion(stable_hash(keyword, [hit.video.video_id for hit in hits])),
     )
+
+
+def _search(
+    workspace: Workspace, web: WebClient, keyword: str, filters: SearchConfig, settings: str
+) -> tuple[list[Hit], list[str]]:
+    """Search and register; what was found before the site wanted a rest is kept, and not asked for again."""
+    catalog, now = workspace.catalog, utc_now()
+    row = next((row for row in catalog.keywords() if row.keyword == keyword), None)
+    judged: dict[str, str | None] = {video.video_id: None for video in catalog.videos()}
+    judged |= dict.fromkeys(catalog.removed_videos())
+    if row is not None and row.last_settings == settings:
+        judged |= {result.video_id: result.reason for result in catalog.search_results(keyword=keyword)}
+    hits: list[Hit] = []
+    new: list[str] = []
+    complete = False
+    try:
+        for hit in search(web, keyword, filters, now, judged=judged):
+            hits.append(hit)
+        complete = True
+    finally:
+        new += catalog.add_videos([hit.video for hit in hits if hit.reason is None])
+        results = [_as_result(keyword, hit, now) for hit in hits]
+        catalog.add_search_results(keyword, results, settings=settings, complete=complete)
+    return hits, new
 
 
 def _table(hits: Sequence[Hit], new: set[str]) -> str:

@@ -55,6 +55,9 @@ class DedupStep:
         pairs: Json = [[entry.video_id, entry.version] for entry in self.inputs()]
         return ArtifactKeys(stable_hash("unique", self._identity, self.config.across), stable_hash(pairs))
 
+    def confirm(self) -> None:
+        """Nothing to do: only the dataset marks videos."""
+
     def is_current(self) -> bool:
         """Whether the table and the folder of links are there and up to date."""
         present = self.storage.deduplicated_frames.is_dir()

@@ -167,13 +167,16 @@ class Catalog:
             connection.execute("DELETE FROM search_results WHERE keyword = ?", [text])
             return bool(connection.execute("DELETE FROM keywords WHERE keyword = ? RETURNING 1", [text]).fetchall())
 
-    def add_search_results(self, keyword: str, results: Sequence[SearchResult], *, settings: str | None = None) -> None:
+    def add_search_results(
+        self, keyword: str, results: Sequence[SearchResult], *, settings: str | None = None, complete: bool = True
+    ) -> None:
         """Note what a search found (maybe nothing) and when; results about removed videos are left out.
 
         Args:
             keyword: what was searched for.
             results: what was found.
             settings: a hash of the filters it was made with, so that a change of them asks for a new search.
+            complete: whether the search came to its end; otherwise it still has to be made.
 
         Raises:
             InvalidData: a result belongs to another keyword.
@@ -189,7 +192,7 @@ class Catalog:
             save(connection, "search_results", unique.values())
             connection.execute(
                 "UPDATE keywords SET last_searched_at = ?, last_settings = ? WHERE keyword = ?",
-                [datetime.now(UTC).replace(tzinfo=None), settings, text],
+                [datetime.now(UTC).replace(tzinfo=None) if complete else None, settings, text],
             )
 
     def search_results(self, *, keyword: str | None = None) -> list[SearchResult]:

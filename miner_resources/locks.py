@@ -4,7 +4,7 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,13 @@ class LockBusy(Exception):
 
 
 @contextmanager
-def file_lock(path: Path, *, timeout_s: float | None = None) -> Generator[None]:
+def file_lock(path: Path, *, timeout_s: float | None = None, wait: Callable[[], None] | None = None) -> Generator[None]:
     """Hold the lock that `path` stands for; threads of one process exclude each other too.
 
     Args:
         path: made if it is not there. Only the holder may delete it; who waits for it notices.
         timeout_s: how long to wait; None: for ever.
+        wait: lets time pass between two tries; may raise to give up.
 
     Raises:
         LockBusy: the timeout passed.
@@ -29,7 +30,7 @@ def file_lock(path: Path, *, timeout_s: float | None = None) -> Generator[None]:
     while (descriptor := _take(path)) is None:
         if deadline is not None and time.monotonic() > deadline:
             raise LockBusy(str(path))
-        pause()
+        (wait or pause)()
     try:
         yield
     finally:

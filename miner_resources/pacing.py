@@ -16,12 +16,12 @@ MAX_COOL_DOWN_S: Final = 24 * 3600.0
 FORGOTTEN_AFTER_S: Final = 90.0
 """A ticket whose owner has not asked for so long belongs to a process that was killed."""
 
-_YOUTUBE_HOST: Final = re.compile(r"([a-z0-9-]+\.)*(youtube\.com|youtu\.be|youtube-nocookie\.com)")
+_YOUTUBE_HOST: Final = re.compile(r"([a-z0-9-]+\.)*(youtube(kids|-nocookie)?\.com|youtu\.be)")
 
 
 def pool_of(url: str) -> str:
     """The site that a request for `url` is a burden to: `youtube`, or the host; `other` for what has none."""
-    if re.match(r"ytsearch\d*:", url):
+    if re.match(r"yt(search\w*|user|playlist|channel)?:", url):
         return YOUTUBE
     host = (urlsplit(url).hostname or "").lower()
     return YOUTUBE if _YOUTUBE_HOST.fullmatch(host) else host or NO_SITE

@@ -19,7 +19,7 @@ def queue_report(catalog: Catalog) -> list[str]:
         reason = f" ({pool.reason})" if now < pool.cooling_until else ""
         lines.append(f"{describe(name, pool, now, queued[name])}{reason}")
     # Those that wait because of a cool-down are among the queued already.
-    own = {record.video_id for record in _waiting(catalog) if "trouble" in record.metrics}
+    own = {record.video_id for record in _waiting(catalog) if "cooling" not in record.metrics}
     times = {video_id: until.timestamp() for video_id, until in retry_times(catalog).items() if video_id in own}
     if waits := [moment for moment in times.values() if moment > now]:
         lines.append(f"{len(waits)} videos wait for another try, the first at {clock_time(min(waits), now)}")

@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +106,19 @@ class Storage:
         return self.root / ".partial" / check_video_id(video_id)
 
     @contextmanager
-    def downloading(self, video_id: str) -> Generator[None]:
-        """Be the only one that downloads this video, in this process and in others; waits for the others."""
+    def downloading(self, video_id: str, *, timeout_s: float | None, wait: Callable[[], None]) -> Generator[None]:
+        """Be the only one that downloads this video, in this process and in others.
+
+        Args:
+            video_id: the video.
+            timeout_s: how long to wait for the others; None: as long as it takes.
+            wait: lets a moment pass; may raise to give up.
+
+        Raises:
+            LockBusy: others took longer.
+        """
         path = self.root / ".partial" / f"{check_video_id(video_id)}.lock"
-        with file_lock(path):
+        with file_lock(path, timeout_s=timeout_s, wait=wait):
             yield
             path.unlink(missing_ok=True)
 

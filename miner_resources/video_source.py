@@ -6,7 +6,7 @@ costs neither hashing nor a request.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ def find_videos(
     sources: Sequence[str],
     *,
     registered: Sequence[Video],
-    list_url: Callable[[str], Sequence[Hit]],
+    list_url: Callable[[str], Iterable[Hit]],
     now: datetime,
 ) -> Iterator[Video | LeftOut | Lost]:
     """Turn inputs into videos, one yield for each video found or left out, or input lost.
@@ -123,7 +123,7 @@ def find_videos(
 class _Inputs:
     """What is known already, and how to find out about the rest."""
 
-    def __init__(self, registered: Sequence[Video], list_url: Callable[[str], Sequence[Hit]], now: datetime) -> None:
+    def __init__(self, registered: Sequence[Video], list_url: Callable[[str], Iterable[Hit]], now: datetime) -> None:
         self._by_url = {video.url: video for video in registered}
         self._by_id = {video.video_id: video for video in registered}
         self._owners = {video.video_id: video.url for video in registered}

@@ -14,7 +14,7 @@ from miner_resources.errors import NotWanted
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Json, Video
 from miner_resources.web.client import Info
-from miner_resources.web.rights import Policy, check_rights
+from miner_resources.web.rights import RightsPolicy, check_rights
 from miner_resources.web.trouble import SourceFailed, Trouble
 
 DEGRADED: Final = "18"
@@ -40,29 +40,34 @@ class Chosen:
         ask_rights: asks the site who may train on a video; set when a `YoutubeDL` is there.
     """
 
-    def __init__(self, video: Video, folder: Path, config: DownloadConfig, rights: Policy) -> None:
+    def __init__(self, video: Video, folder: Path, config: DownloadConfig, rights: RightsPolicy) -> None:
         self.video = video
         self.offer: dict[str, Json] = {}
         self.ask_rights: Callable[[Video], str | None] | None = None
         self._folder = folder
         self._config = config
-        self._rights: Policy = rights
+        self._rights: RightsPolicy = rights
 
     def check(self, info: Info, *, incomplete: bool = False) -> None:
-        """yt-dlp's match filter: called before and after a format is chosen. Raises what speaks against the video."""
+        """yt-dlp's match filter: called when a format is chosen. Raises what speaks against the video."""
         if incomplete or info.get("_type", "video") != "video":
             return
         url = self.video.url
         if info.get("live_status") in LIVE:
             raise SourceFailed(f"{url} is a live stream or premiere: {info['live_status']}", Trouble.UPCOMING)
         self._check_limits(info)
-        if self.video.trainable is None and (self._config.trainability or self._rights == "trainable"):
-            answer = self.ask_rights(self.video) if self.ask_rights else None
-            self.video = replace(self.video, trainable=answer)
+        self._ask_trainability()
         self.video = _described(self.video, info)
         check_rights(self.video, self._rights)
-        if info.get("format_id") is not None:
-            self._check_format(info)
+        self._check_format(info)
+
+    def _ask_trainability(self) -> None:
+        needed = self._rights == "trainable" and pool_of(self.video.url) == YOUTUBE
+        if self.video.trainable is not None or not (needed or self._config.trainability):
+            return
+        self.video = replace(self.video, trainable=self.ask_rights(self.video) if self.ask_rights else None)
+        if needed and self.video.trainable is None:
+            raise SourceFailed(f"{self.video.url}: YouTube did not say who may train on it", Trouble.NETWORK)
 
     def _check_limits(self, info: Info) -> None:
         config, url = self._config, self.video.url

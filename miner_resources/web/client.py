@@ -14,18 +14,24 @@ from typing import Any, Final, TypeVar
 from miner_resources.catalog import Catalog
 from miner_resources.config_sections import DownloadConfig, PacingConfig
 from miner_resources.errors import MinerError, NotConfigured
-from miner_resources.governor import Governor, Notice, SystemClock, silent
+from miner_resources.governor import Governor, Notice, Stopped, SystemClock, silent
 from miner_resources.pacing import YOUTUBE, pool_of
-from miner_resources.web.failures import failure
-from miner_resources.web.trouble import SourceFailed
+from miner_resources.web.failures import failure, lacks_runtime
+from miner_resources.web.trouble import SourceFailed, Trouble
 
 JS_RUNTIMES: Final = ("deno", "node")
 """Enabled for YouTube's challenges; others are slow or deprecated by yt-dlp."""
 
+FORMAT: Final = "bv[format_id!*=-sr][protocol^=http]/bv[format_id!*=-sr]/b[format_id!*=-sr]"
+"""One video-only file needs no merge, so no ffmpeg; `-sr` formats are upscaled by a network (yt-dlp issue 15433)."""
+
 SOCKET_TIMEOUT_S: Final = 30.0
+COOKIE_TABS: Final = 6
 FIRST_PAUSE_S: Final = 1.0
 BLOCKS_PER_REQUEST: Final = 3
 """A request that meets so many cool-downs steps back, so that the others in the line get a chance."""
+
+PAUSE_S: Final = 0.2
 
 Result = TypeVar("Result")
 Info = dict[str, Any]
@@ -66,6 +72,15 @@ class WebClient:
             url, options, lambda downloader: _sane(downloader, downloader.extract_info(url, download=False))
         )
 
+    def pause(self) -> None:
+        """Let a moment pass, or raise `Stopped`."""
+        self._clock.sleep(PAUSE_S)
+
+    @property
+    def patience(self) -> float | None:
+        """How long a run waits for somebody else, in seconds; None: as long as it takes."""
+        return self._pacing.patience
+
     def use(self, url: str, options: Mapping[str, Any], work: Callable[[Any], Result]) -> Result:
         """Let `work` use a `YoutubeDL` when it is our turn at the site of `url`.
 
@@ -99,7 +114,6 @@ class WebClient:
 
     def _run(self, url: str, options: Mapping[str, Any], work: Callable[[Any], Result]) -> Result:
         import yt_dlp  # takes a second to import, and local files never need it
-        from yt_dlp.utils import YoutubeDLError
 
         log = _Log()
         settings: Any = {**self._settings(pool_of(url)), **options, "logger": log}
@@ -109,9 +123,13 @@ class WebClient:
                 # print the versions of all programs.
                 downloader.params["verbose"] = True
                 return work(downloader)
-        except MinerError:
+        except SourceFailed as error:
+            if error.trouble is Trouble.NO_FORMAT and lacks_runtime(log.warnings):
+                raise SourceFailed(error.message, Trouble.SETUP) from error
             raise
-        except (YoutubeDLError, OSError) as error:
+        except (MinerError, Stopped):
+            raise
+        except Exception as error:
             raise failure(url, error, log.warnings) from error
 
     def _settings(self, pool: str) -> dict[str, Any]:
@@ -157,13 +175,19 @@ def _cookies(file: str | None) -> io.StringIO | None:
     """
     if file is None:
         return None
+    remedy = "export the cookies again as a Netscape cookies.txt, or unset it"
     try:
-        return io.StringIO(Path(file).expanduser().read_text(encoding="utf-8"))
+        text = Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NotConfigured(
-            f"download.cookies_file {file} cannot be read: {type(error).__name__}",
-            remedy="export the cookies again as a Netscape cookies.txt, or unset it",
+            f"download.cookies_file {file} cannot be read: {type(error).__name__}", remedy=remedy
         ) from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        # yt-dlp prints what it cannot read, secrets and all.
+        comment = line.startswith("#") and not line.startswith("#HttpOnly_")
+        if line.strip() and not comment and line.count("\t") != COOKIE_TABS:
+            raise NotConfigured(f"line {number} of download.cookies_file {file} is no cookie", remedy=remedy)
+    return io.StringIO(text)
 
 
 def _sane(downloader: Any, info: object) -> Info:  # noqa: ANN401 (yt-dlp has no types)

@@ -63,6 +63,11 @@ def failure(url: str, error: BaseException, warnings: Sequence[str] = ()) -> Min
     return SourceFailed(message, trouble, remedy=remedy, retry_after_s=_retry_after(error))
 
 
+def lacks_runtime(warnings: Sequence[str]) -> bool:
+    """Whether yt-dlp warned that it found no JavaScript runtime, without which YouTube gives few formats."""
+    return any("No supported JavaScript runtime" in line for line in warnings)
+
+
 def _trouble(error: BaseException, text: str, warnings: Sequence[str]) -> Trouble:
     from yt_dlp.networking.exceptions import RequestError
     from yt_dlp.utils import GeoRestrictedError, UserNotLive
@@ -78,7 +83,7 @@ def _trouble(error: BaseException, text: str, warnings: Sequence[str]) -> Troubl
         if any(isinstance(nested, kind) for nested in chain):
             return trouble
     found = next((trouble for trouble, words in _WORDS if re.search(words, text, re.IGNORECASE)), None)
-    if found in (None, Trouble.NO_FORMAT) and any("No supported JavaScript runtime" in line for line in warnings):
+    if found in (None, Trouble.NO_FORMAT) and lacks_runtime(warnings):
         return Trouble.SETUP
     if found is None and any(isinstance(nested, RequestError | OSError) for nested in chain):
         return Trouble.NETWORK

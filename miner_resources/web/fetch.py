@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from miner_resources.config_sections import DownloadConfig
-from miner_resources.errors import CorruptMedia
+from miner_resources.errors import CorruptMedia, InvalidData
+from miner_resources.governor import Stopped
 from miner_resources.records import Json, Video
 from miner_resources.video_index import read_index
 from miner_resources.video_reader import decode_frames, probe
 from miner_resources.web.chosen import Chosen, empty
-from miner_resources.web.client import Info, WebClient
-from miner_resources.web.rights import Policy, trainability
+from miner_resources.web.client import FORMAT, Info, WebClient
+from miner_resources.web.rights import RightsPolicy, trainability
 from miner_resources.web.trouble import SourceFailed, Trouble
 from miner_resources.web.watch import Watch
 
-FORMAT: Final = "bv[format_id!*=-sr][protocol^=http]/bv[format_id!*=-sr]/b[format_id!*=-sr]"
 FIRST_PAUSE_S: Final = 0.5
 KEPT: Final = (
     "channel_id",
@@ -49,7 +49,7 @@ class Fetched:
     source: Mapping[str, Json]
 
 
-def fetch(client: WebClient, video: Video, folder: Path, rights: Policy = "any") -> Fetched:
+def fetch(client: WebClient, video: Video, folder: Path, rights: RightsPolicy = "any") -> Fetched:
     """Download `video` into `folder`, which may hold the start of an earlier try.
 
     A file whose ends do not decode is fetched once more from the beginning: a stale start may be to blame. If only the
@@ -87,10 +87,16 @@ def check_ends(path: Path) -> None:
         raise CorruptMedia(f"the last frame of {path.name} cannot be decoded", remedy="download it again")
 
 
-def _fetch(client: WebClient, video: Video, folder: Path, rights: Policy) -> Fetched:
+def _fetch(client: WebClient, video: Video, folder: Path, rights: RightsPolicy) -> Fetched:
     config = client.download
     folder.mkdir(parents=True, exist_ok=True)
     chosen = Chosen(video, folder, config, rights)
+
+    def pause(n: int) -> float:
+        if client.stop.is_set():
+            raise Stopped
+        return min(FIRST_PAUSE_S * 2**n, 20.0)
+
     options = {
         "format": FORMAT,
         "format_sort": _preferences(config),
@@ -99,15 +105,18 @@ def _fetch(client: WebClient, video: Video, folder: Path, rights: Policy) -> Fet
         "outtmpl": {"default": "video.%(ext)s"},
         "paths": {"home": str(folder), "temp": str(folder)},
         "noplaylist": True,
+        "extract_flat": "in_playlist",
         "retries": 5,
         "fragment_retries": 5,
-        "retry_sleep_functions": {"http": _pause, "fragment": _pause},
+        "retry_sleep_functions": {"http": pause, "fragment": pause},
         "ratelimit": config.rate_limit,
     }
 
     def work(downloader: Any) -> Info:  # noqa: ANN401 (yt-dlp has no types)
         chosen.ask_rights = lambda asked: trainability(downloader, asked)
         info = downloader.extract_info(video.url, download=True)
+        if info.get("_type", "video") != "video":
+            raise InvalidData(f"{video.url} is a list of videos", remedy="name it in `urls`: its videos are registered")
         return dict(downloader.sanitize_info(info) or {})
 
     info = client.use(video.url, options, work)
@@ -121,10 +130,6 @@ def _preferences(config: DownloadConfig) -> list[str]:
     codec = {"h264": ["vcodec:h264"], "vp9": ["vcodec:vp9"], "av1": ["vcodec:av01"], "any": []}[config.codec]
     # Pictures in high dynamic range need tone mapping before any model makes sense of them.
     return [f"res:{config.max_height}", "+fps", "hdr:sdr", *codec, "+size"]
-
-
-def _pause(n: int) -> float:
-    return min(FIRST_PAUSE_S * 2**n, 20.0)
 
 
 def _kept(info: Info) -> dict[str, Json]:

@@ -7,20 +7,22 @@ request more for each video that passed the others. A field that a site does not
 import hashlib
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from miner_resources.config_sections import SearchConfig
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Video
-from miner_resources.web.client import Info, WebClient
+from miner_resources.web.client import FORMAT, Info, WebClient
 from miner_resources.web.trouble import SourceFailed, Trouble
 
 FLAT: Final[Mapping[str, object]] = {"extract_flat": "in_playlist", "ignore_no_formats_error": True}
-DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "ignore_no_formats_error": True}
+DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "format": FORMAT}
+"""Errors are wanted here: what is said instead of formats may be a bot check."""
+
 CREATIVE_COMMONS: Final = re.compile("creative commons", re.IGNORECASE)
 
 _YOUTUBE_ID: Final = r"[A-Za-z0-9_-]{11}"
@@ -42,28 +44,45 @@ class Hit:
     reason: str | None = None
 
 
-def list_url(client: WebClient, url: str, filters: SearchConfig, now: datetime) -> list[Hit]:
+def list_url(
+    client: WebClient, url: str, filters: SearchConfig, now: datetime, known: Collection[str] = ()
+) -> Iterator[Hit]:
     """The videos behind an address: one, or all entries of a playlist, channel or search.
 
     The filters hold for the entries of lists. A single video was meant by whoever gave its address.
+
+    Args:
+        client: the web.
+        url: the address.
+        filters: what to take of a list.
+        now: `added_at` of the videos.
+        known: ids of videos that are registered or were removed: they cost no further request.
 
     Raises:
         MinerError: yt-dlp cannot list it.
     """
     info = client.extract(url, FLAT)
     if info.get("_type") not in ("playlist", "multi_video"):
-        return [Hit(1, _video(info, now, fallback_url=url))]
+        yield Hit(1, _video(info, now, fallback_url=url))
+        return
     entries = _flatten(info)
     if not entries:
         raise SourceFailed(
             f"{url} lists no videos", Trouble.GONE, remedy="open it in a browser and check that it shows videos"
         )
-    return [_judged(client, rank, entry, filters, now, url) for rank, entry in enumerate(entries, start=1)]
+    judge = _Judge(client, filters, dict.fromkeys(known))
+    for rank, entry in enumerate(entries, start=1):
+        yield judge.judge(rank, entry, _video(entry, _place(now, rank), fallback_url=url))
 
 
 def search(
-    client: WebClient, keyword: str, filters: SearchConfig, now: datetime, *, known: Collection[str] = ()
-) -> list[Hit]:
+    client: WebClient,
+    keyword: str,
+    filters: SearchConfig,
+    now: datetime,
+    *,
+    judged: Mapping[str, str | None] | None = None,
+) -> Iterator[Hit]:
     """Search YouTube for `filters.max_results` videos by relevance.
 
     Args:
@@ -71,42 +90,57 @@ def search(
         keyword: what to search for.
         filters: what to take.
         now: `added_at` of the videos.
-        known: ids of videos that are registered already: they cost no further request.
+        judged: ids of videos that need no further request → why they were left out, None if they were taken.
+
+    Yields:
+        what was found, as soon as it is judged.
 
     Raises:
-        MinerError: the search failed as a whole.
+        MinerError: the search failed as a whole, or the site wants a rest; what was yielded before is sound.
     """
     query = f"ytsearch{filters.max_results}:{keyword}"
     # A result can be a channel, which has its own extractor and no duration.
     found = [entry for entry in _flatten(client.extract(query, FLAT)) if entry.get("ie_key", "Youtube") == "Youtube"]
-    hits: list[Hit] = []
+    judge = _Judge(client, filters, judged or {})
     for rank, entry in enumerate(found, start=1):
-        known_id = video_id_of("youtube", str(entry.get("id"))) in known
-        hits.append(_judged(client, rank, entry, filters, now, query, keyword=keyword, ask=not known_id))
-    return hits
+        yield judge.judge(rank, entry, _video(entry, _place(now, rank), fallback_url=query, keyword=keyword))
 
 
-def _judged(  # noqa: PLR0913 (one entry with all that it is judged by)
-    client: WebClient,
-    rank: int,
-    entry: Info,
-    filters: SearchConfig,
-    now: datetime,
-    source: str,
-    *,
-    keyword: str | None = None,
-    ask: bool = True,
-) -> Hit:
-    video = _video(entry, now, fallback_url=source, keyword=keyword)
-    reason = _unfit(entry, filters)
-    if reason is None and ask and filters.needs_details:
+def _place(now: datetime, rank: int) -> datetime:
+    """When an entry counts as added: a millisecond after the one before it, so that the best are mined first."""
+    return now + timedelta(milliseconds=rank)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Decides which entries of a list are taken."""
+
+    client: WebClient
+    filters: SearchConfig
+    judged: Mapping[str, str | None]
+
+    def judge(self, rank: int, entry: Info, video: Video) -> Hit:
+        """Judge by what the list says, and ask about the video where the filters need more."""
+        reason = _no_video(entry, video) or _unfit(entry, self.filters)
+        if reason is not None or not self.filters.needs_details:
+            return Hit(rank, video, reason)
+        if video.video_id in self.judged:
+            return Hit(rank, video, self.judged[video.video_id])
         try:
-            details = client.extract(video.url, DETAILS)
+            details = self.client.extract(video.url, DETAILS)
         except SourceFailed as error:
-            return Hit(rank, video, error.kind)
-        video = _video({**entry, **details}, now, fallback_url=source, keyword=keyword)
-        reason = _unfit(details, filters) or _unlicensed(details, filters)
-    return Hit(rank, video, reason)
+            # Trouble that passes says nothing about the video, so it is taken; the download will see.
+            return Hit(rank, video, None if error.retryable else error.kind)
+        full = _video({**entry, **details}, video.added_at, fallback_url=video.url, keyword=video.source_keyword)
+        return Hit(rank, full, _unfit(details, self.filters) or _unlicensed(details, self.filters))
+
+
+def _no_video(entry: Info, video: Video) -> str | None:
+    """A channel lists playlists too, and a foreign list could name files of this machine."""
+    if not video.url.startswith(("http://", "https://")):
+        return "no address of the web"
+    is_list = pool_of(video.url) == YOUTUBE and entry.get("ie_key", "Youtube") != "Youtube"
+    return "a list, not a video" if is_list else None
 
 
 def _unfit(entry: Mapping[str, Any], filters: SearchConfig) -> str | None:

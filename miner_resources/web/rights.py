@@ -4,26 +4,26 @@ YouTube answers the second without a key: https://developers.google.com/youtube/
 """
 
 import json
-import re
 from typing import Any, Final, Literal
 
 from miner_resources.errors import NotWanted
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Video
+from miner_resources.video_source import local_path
 from miner_resources.web.listing import CREATIVE_COMMONS
 
-Policy = Literal["any", "trainable", "cc"]
+RightsPolicy = Literal["any", "trainable", "cc"]
 
 _SERVICE: Final = "https://youtube.googleapis.com/youtube/v3/videoTrainability"
 
 
-def violation(video: Video, policy: Policy) -> str | None:
+def violation(video: Video, policy: RightsPolicy) -> str | None:
     """Why `policy` forbids to use a video, None if it allows it.
 
     What nobody knows is not allowed: a policy is a promise to whoever gets the dataset. Local files are the user's own
     responsibility and pass.
     """
-    if policy == "any" or not re.match(r"https?://", video.url):
+    if policy == "any" or local_path(video.url) is not None:
         return None
     if policy == "cc":
         fine = video.license is not None and CREATIVE_COMMONS.search(video.license)
@@ -33,7 +33,7 @@ def violation(video: Video, policy: Policy) -> str | None:
     return None if video.trainable == "all" else f"its creator allows training to: {video.trainable}"
 
 
-def check_rights(video: Video, policy: Policy) -> None:
+def check_rights(video: Video, policy: RightsPolicy) -> None:
     """Refuse a video that the policy forbids.
 
     Raises:
@@ -48,7 +48,7 @@ def check_rights(video: Video, policy: Policy) -> None:
 
 
 def trainability(downloader: Any, video: Video) -> str | None:  # noqa: ANN401 (yt-dlp has no types)
-    """Who may train on a YouTube video: `all`, `none`, or names with commas; None for other sites.
+    """Who may train on a YouTube video: `all`, `none`, or names with commas; None if nobody says.
 
     Args:
         downloader: a `YoutubeDL`, whose proxy and certificates are used.
@@ -56,7 +56,11 @@ def trainability(downloader: Any, video: Video) -> str | None:  # noqa: ANN401 (
     """
     if pool_of(video.url) != YOUTUBE:
         return None
-    with downloader.urlopen(f"{_SERVICE}?id={video.video_id}") as response:
-        answer = json.loads(response.read())
-    permitted = answer.get("permitted") or []
-    return ",".join(sorted(str(party) for party in permitted)) or None
+    from yt_dlp.utils import YoutubeDLError
+
+    try:
+        with downloader.urlopen(f"{_SERVICE}?id={video.video_id}") as response:
+            permitted = json.loads(response.read())["permitted"]
+        return ",".join(sorted(str(party) for party in permitted)) or None
+    except (YoutubeDLError, OSError, ValueError, KeyError, TypeError):
+        return None

@@ -12,9 +12,9 @@ import numpy as np
 
 from miner_resources.images import decode_image
 from miner_resources.records import Rgb, Video
-from miner_resources.web.client import WebClient
+from miner_resources.web.client import FORMAT, WebClient
 
-_OPTIONS: Mapping[str, object] = {"noplaylist": True, "ignore_no_formats_error": True}
+_OPTIONS: Mapping[str, object] = {"noplaylist": True, "format": FORMAT}
 
 
 def storyboard(client: WebClient, video: Video, max_pictures: int) -> list[Rgb]:
@@ -34,11 +34,13 @@ def storyboard(client: WebClient, video: Video, max_pictures: int) -> list[Rgb]:
             return []
         board: dict[str, Any] = max(boards, key=_width)
         pictures: list[Rgb] = []
+        left = max(1, round(board["fps"] * (info.get("duration") or 0)))
         for sheet in board["fragments"]:
             with downloader.urlopen(sheet["url"]) as response:
-                pictures += _cut(response.read(), board)
-        count = max(1, round(board["fps"] * (info.get("duration") or 0)))
-        return _spread(pictures[:count], max_pictures)
+                cut = _cut(response.read(), board)[:left]
+            left -= len(cut)
+            pictures += cut
+        return _spread(pictures, max_pictures)
 
     return client.use(video.url, _OPTIONS, work)
 

@@ -77,7 +77,7 @@ POLICIES: Final[Mapping[Trouble, Policy]] = {
     Trouble.DRM: Policy(remedy="leave it out: protected video cannot be mined"),
     Trouble.SETUP: Policy(remedy="pip install -U 'yt-dlp[default,deno]', then `video-miner doctor`"),
     Trouble.NETWORK: Policy(
-        remedy="check the network and download.proxy, then run again", attempts=3, wait_s=HOUR / 6, rounds=6
+        remedy="check the network and download.proxy, then run again", attempts=3, wait_s=HOUR / 6, rounds=1000
     ),
 }
 

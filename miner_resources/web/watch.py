@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from miner_resources.config_sections import DownloadConfig
-from miner_resources.errors import InvalidData
+from miner_resources.errors import NotConfigured
 from miner_resources.governor import Stopped
 from miner_resources.web.chosen import too_large
 from miner_resources.web.trouble import SourceFailed, Trouble
@@ -40,7 +40,7 @@ class Watch:
         Raises:
             NotWanted: it is larger than allowed.
             SourceFailed: nearly nothing comes.
-            InvalidData: the disk is nearly full.
+            NotConfigured: the disk is nearly full.
             Stopped: the run ends.
         """
         if self._stop.is_set():
@@ -68,4 +68,4 @@ class Watch:
             return
         self._disk_checked = size
         if shutil.disk_usage(self._folder).free < FREE_DISK_BYTES:
-            raise InvalidData(f"the disk of {self._folder} is nearly full", remedy="free some space, then run again")
+            raise NotConfigured(f"the disk of {self._folder} is nearly full", remedy="free some space, then run again")

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import re
-from datetime import UTC, datetime
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,14 @@ from typer.testing import CliRunner
 from miner_assets.cli import app
 from miner_assets.pipeline_run import PipelineRun
 from miner_assets.takedown import remove_videos
+from miner_assets.videos import count_try
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
+from miner_resources.errors import NotConfigured
 from miner_resources.queue_report import queue_report
-from miner_resources.records import Stage, Status, Video
+from miner_resources.records import Stage, StageRecord, Status, Video
 from miner_resources.video_facts import read_facts
+from miner_resources.web.trouble import POLICIES, Trouble
 from tests.assets.pipelines import computed, dagster_home, demo_config, run
 from tests.internet import CC, PretendInternet, PretendVideo
 
@@ -168,12 +173,106 @@ def test_each_video_has_its_own_end(youtube: PretendInternet, tmp_path: Path) ->
     assert any(re.match(r"2 videos wait for another try, the first at \d", line) for line in queue_report(catalog))
 
 
-def test_what_stays_degraded_fails_in_the_end(youtube: PretendInternet, tmp_path: Path) -> None:
+def test_what_stays_degraded_fails_in_the_end(
+    youtube: PretendInternet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = replace(POLICIES[Trouble.NO_FORMAT], wait_s=0.0)
+    monkeypatch.setattr("miner_resources.web.trouble.POLICIES", {**POLICIES, Trouble.NO_FORMAT: at_once})
     youtube.videos["small______"] = PretendVideo(heights=())
     config = config_for(youtube, tmp_path / "output", "stages=['search','download']", urls=(URLS + "small______",))
     ends = [run(config) for _ in range(4)]
     assert [len(done.waiting) for done in ends] == [1, 1, 1, 0]
     assert errors_of(ends[-1]) == {"small______": "no_format"}
+
+
+def test_our_own_setup_makes_no_video_fail(youtube: PretendInternet, tmp_path: Path) -> None:
+    cookies = tmp_path / "cookies.txt"
+    setting = f"download.cookies_file={json.dumps(str(cookies))}"
+    config = config_for(youtube, tmp_path / "output", "stages=['search','download']", setting, urls=(URLS + "a" * 11,))
+    with pytest.raises(NotConfigured, match="cannot be read"):
+        run(config)
+    cookies.write_text("# Netscape HTTP Cookie File\n")
+    assert computed(run(config)) == {"search": 1, "download": 1} or computed(run(config)) == {}
+    assert Workspace.open(config).catalog.videos()[0].status is Status.DOWNLOADED
+
+
+def test_another_cookie_file_gives_failed_videos_another_chance(youtube: PretendInternet, tmp_path: Path) -> None:
+    youtube.videos["grown_up___"] = PretendVideo(player=unplayable("Sign in to confirm your age"))
+    stages = "stages=['search','download']"
+    output = tmp_path / "output"
+    assert errors_of(run(config_for(youtube, output, stages, urls=(URLS + "grown_up___",)))) == {"grown_up___": "age"}
+    youtube.videos["grown_up___"] = PretendVideo(file=youtube.files[0])
+    assert not run(config_for(youtube, output, stages)).video_ids
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("# Netscape HTTP Cookie File\n")
+    again = run(config_for(youtube, output, stages, f"download.cookies_file={json.dumps(str(cookies))}"))
+    assert computed(again) == {"download": 1}
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_network_that_is_down_fails_nothing(youtube: PretendInternet, tmp_path: Path) -> None:
+    stages = "stages=['search','download']"
+    down = config_for(
+        youtube, tmp_path / "output", stages, "download.proxy='http://127.0.0.1:9'", urls=(URLS + "b" * 11,)
+    )
+    for _ in range(3):
+        done = run(down)
+        assert not done.failures
+        assert len(done.waiting) == 1
+    # Tries before their time do not count.
+    assert Workspace.open(down).catalog.stage_records(stage=Stage.DOWNLOAD)[0].metrics["tries"] == 1
+    assert run(config_for(youtube, tmp_path / "output", stages)).ok
+
+
+def test_tries_count_for_each_trouble_by_itself() -> None:
+    def before(trouble: str, tries: int, hours: float) -> StageRecord:
+        retry_at = datetime.now(UTC) + timedelta(hours=hours)
+        metrics = {"trouble": trouble, "tries": tries, "retry_at": retry_at.isoformat()}
+        now = datetime.now(UTC)
+        return StageRecord(
+            video_id="a", stage=Stage.DOWNLOAD, status="waiting", started_at=now, finished_at=now, metrics={**metrics}
+        )
+
+    assert count_try(None, "network") == 1
+    assert count_try(before("upcoming", 8, -1), "network") == 1
+    assert count_try(before("network", 2, -1), "network") == 3
+    assert count_try(before("network", 2, 1), "network") == 2
+
+
+def test_a_download_elsewhere_is_waited_for_no_longer_than_patience(youtube: PretendInternet, tmp_path: Path) -> None:
+    config = config_for(
+        youtube, tmp_path / "output", "stages=['search','download']", "pacing.patience=0.5", urls=(URLS + "c" * 11,)
+    )
+    storage = Workspace.open(config).storage
+    with storage.downloading("c" * 11, timeout_s=0, wait=lambda: None):
+        done = run(config)
+    assert "another process has been downloading" in str(done.waiting[0].error)
+    assert run(config).ok
+
+
+def test_a_search_that_was_cut_short_goes_on_where_it_stopped(youtube: PretendInternet, tmp_path: Path) -> None:
+    output, more = tmp_path / "output", ("stages=['search']", "search.license=cc", "pacing.patience=0")
+    run(searched(youtube, output, "stages=['search']"))
+    workspace = Workspace.open(searched(youtube, output))
+    ids = [row.video_id for row in workspace.catalog.search_results(keyword="cirque")]
+    remove_keyword_and_videos(workspace)
+    youtube.videos = {name: PretendVideo(license=CC) for name in ids} | {ids[2]: PretendVideo(player=NO_BOTS)}
+    done = run(searched(youtube, output, *more))
+    assert [keyword for keyword, _ in done.searches_waiting] == ["cirque"]
+    assert [video.video_id for video in workspace.catalog.videos()] == ids[:2]
+    youtube.videos[ids[2]] = PretendVideo(license=CC)
+    workspace.catalog.change_pool("youtube", lambda pool: (type(pool)(), None))
+    asked = youtube.asked("/watch")
+    assert not run(searched(youtube, output, *more)).searches_waiting
+    assert youtube.asked("/watch") == asked + 2
+    assert len(workspace.catalog.videos()) == 4
+
+
+def remove_keyword_and_videos(workspace: Workspace) -> None:
+    """Start over without tombstones."""
+    workspace.catalog.remove_keyword("cirque")
+    workspace.storage.registry.unlink()
+    shutil.rmtree(workspace.storage.events)
 
 
 def test_rights_skip_before_the_download_and_a_new_policy_looks_again(youtube: PretendInternet, tmp_path: Path) -> None:

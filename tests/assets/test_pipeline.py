@@ -305,3 +305,12 @@ def test_real_videos_are_mined_and_broken_ones_named(tmp_path: Path) -> None:
         assert frames["timestamp_s"].is_sorted()
     again = run(config)
     assert not again.did_work
+
+
+def test_videos_that_went_through_a_stage_again_are_complete_again(demo_videos: Path, tmp_path: Path) -> None:
+    video = sorted(demo_videos.glob("*.mp4"))[0]
+    config = demo_config(tmp_path / "output", [video])
+    run(config)
+    again = run(demo_config(tmp_path / "output", [video], "detection.force=true"))
+    assert again.stages[Stage.DATASET].computed == 0
+    assert {row.status for row in Workspace.open(config).catalog.videos()} == {Status.COMPLETE}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from miner_resources.errors import CorruptMedia, MinerError, NotWanted
+from miner_resources.errors import CorruptMedia, InvalidData, MinerError, NotConfigured, NotWanted
 from miner_resources.web.fetch import fetch
 from miner_resources.web.trouble import SourceFailed, Trouble
 from tests.internet import CC, PretendInternet, PretendVideo
@@ -202,6 +202,45 @@ def test_trainability_is_asked_when_wanted_and_stored(internet: PretendInternet,
         fetch(connect(internet), youtube_video(ID), part, "trainable")
     internet.videos[ID] = PretendVideo(permitted=("all",))
     assert fetch(connect(internet), youtube_video(ID), part, "trainable").video.trainable == "all"
+
+
+def test_an_answer_that_makes_no_sense_is_no_answer(internet: PretendInternet, connect: Connect, part: Path) -> None:
+    internet.broken_paths["/youtube/v3/videoTrainability"] = 404
+    assert fetch(connect(internet, trainability=True), youtube_video(ID), part).video.trainable is None
+    with pytest.raises(SourceFailed, match="who may train") as caught:
+        fetch(connect(internet), youtube_video(ID), part, "trainable")
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("line", [".youtube.com TRUE / TRUE 2147483647 LOGIN_INFO planted", "planted"])
+def test_a_cookie_file_with_other_lines_is_refused_without_showing_them(
+    line: str, internet: PretendInternet, connect: Connect, part: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookies = part.with_name("cookies.txt")
+    cookies.write_text(f"# Netscape HTTP Cookie File\n\n{line}\n")
+    with pytest.raises(NotConfigured, match=r"line 3 of download\.cookies_file") as caught:
+        fetch(connect(internet, cookies_file=str(cookies)), youtube_video(ID), part)
+    assert "planted" not in str(caught.value) + "".join(capfd.readouterr())
+
+
+def test_a_list_is_no_video_and_its_entries_are_not_asked_for(
+    internet: PretendInternet, connect: Connect, part: Path
+) -> None:
+    internet.lists["/playlist"] = ["ccccccccccc", "ddddddddddd"]
+    video = linked_video("https://www.youtube.com/playlist?list=PLpretendpretendpretendpretend1234")
+    with pytest.raises(InvalidData, match="is a list of videos"):
+        fetch(connect(internet), video, part)
+    assert internet.asked("/watch") == 0
+
+
+def test_without_a_runtime_the_stand_in_is_a_matter_of_setup(
+    internet: PretendInternet, connect: Connect, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yt_dlp.utils._jsruntime._find_exe", lambda name: str(tmp_path / name))
+    internet.videos[ID] = PretendVideo(heights=())
+    with pytest.raises(SourceFailed) as caught:
+        fetch(connect(internet), youtube_video(ID), part)
+    assert caught.value.trouble is Trouble.SETUP
 
 
 def test_a_stated_title_stays(internet: PretendInternet, connect: Connect, part: Path) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import pytest
 
 from miner_resources.config_sections import SearchConfig
 from miner_resources.errors import InvalidData, MinerError, Waiting
-from miner_resources.web.listing import Hit, list_url, search, video_id_of, youtube_video
+from miner_resources.web import listing
+from miner_resources.web.listing import Hit, video_id_of, youtube_video
 from miner_resources.web.trouble import SourceFailed, Trouble
 from tests.internet import CC, PretendInternet, PretendVideo
 from tests.loopback import LoopbackServer
@@ -19,6 +21,14 @@ RECORDED = ("search-cirque-du-soleil", "search-hash-shorts", "search-corrected-s
 
 def reasons(hits: Sequence[Hit]) -> dict[str, str | None]:
     return {hit.video.video_id: hit.reason for hit in hits}
+
+
+def search(*arguments: Any, **options: Any) -> list[Hit]:
+    return list(listing.search(*arguments, **options))
+
+
+def list_url(*arguments: Any) -> list[Hit]:
+    return list(listing.list_url(*arguments))
 
 
 def filters(**values: object) -> SearchConfig:
@@ -71,7 +81,9 @@ def test_dates_and_licences_are_asked_for_each_candidate_and_what_is_not_told_pa
     internet.ordinary = PretendVideo()
     internet.videos[free] = PretendVideo(license=CC)
     internet.videos[old] = PretendVideo(license=CC, upload_date="2009-01-01")
-    internet.videos[gone] = PretendVideo(player={"playabilityStatus": {"status": "ERROR", "reason": "Private video"}})
+    internet.videos[gone] = PretendVideo(
+        player={"playabilityStatus": {"status": "ERROR", "reason": "Private video"}, "streamingData": {}}
+    )
     internet.videos[undated] = PretendVideo(license=CC, player={"microformat": {}})
     wanted = filters(max_results=5, license="cc", uploaded_after=date(2020, 1, 1))
     found = reasons(search(connect(internet), "cirque", wanted, NOW))
@@ -79,16 +91,17 @@ def test_dates_and_licences_are_asked_for_each_candidate_and_what_is_not_told_pa
     assert found[old] == "too old"
     assert found[undated] is None
     assert found[ids[3]] == "not Creative Commons: the site's standard licence"
-    # A private video still has a page: its licence is not told, so it is not Creative Commons.
-    assert found[gone] is not None
+    assert found[gone] == "gone"
 
 
 def test_known_videos_are_not_asked_about_again(internet: PretendInternet, connect: Connect) -> None:
     internet.recordings = shared_data("innertube/search-cirque-du-soleil")
     ids = [hit.video.video_id for hit in search(connect(internet), "cirque", filters(max_results=3), NOW)]
     internet.seen.clear()
-    search(connect(internet), "cirque", filters(max_results=3, license="cc"), NOW, known=set(ids))
-    assert internet.asked("/watch") == 0
+    search(
+        connect(internet), "cirque", filters(max_results=3, license="cc"), NOW, judged={ids[0]: "too old", ids[1]: None}
+    )
+    assert internet.asked("/watch") == 1
 
 
 @pytest.mark.parametrize(
@@ -126,6 +139,59 @@ def test_live_videos_are_left_out(status: str, why: str, internet: PretendIntern
     internet.videos[video_id] = PretendVideo(player={"videoDetails": {"videoId": video_id, **details}})
     (hit,) = search(connect(internet), "x", filters(uploaded_after=date(2001, 1, 1)), NOW)
     assert (hit.reason or "").startswith(why)
+
+
+NO_BOTS = {
+    "playabilityStatus": {"status": "LOGIN_REQUIRED", "reason": "Sign in to confirm you’re not a bot"},
+    "streamingData": {},
+}
+
+
+def test_a_bot_check_while_asking_about_candidates_is_one(internet: PretendInternet, connect: Connect) -> None:
+    internet.recordings = shared_data("innertube/search-cirque-du-soleil")
+    internet.ordinary = PretendVideo(player=NO_BOTS)
+    with pytest.raises(Waiting, match="not a bot"):
+        search(connect(internet), "x", filters(max_results=5, license="cc"), NOW)
+
+
+def test_what_was_judged_before_a_rest_is_handed_over(internet: PretendInternet, connect: Connect) -> None:
+    internet.recordings = shared_data("innertube/search-cirque-du-soleil")
+    ids = [hit.video.video_id for hit in search(connect(internet), "x", filters(max_results=5), NOW)]
+    internet.videos[ids[3]] = PretendVideo(player=NO_BOTS)
+    hits = listing.search(connect(internet), "x", filters(max_results=5, license="cc"), NOW)
+    assert [next(hits).video.video_id for _ in range(3)] == ids[:3]
+    with pytest.raises(Waiting):
+        next(hits)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_trouble_that_passes_rejects_no_candidate(internet: PretendInternet, connect: Connect) -> None:
+    internet.recordings = shared_data("innertube/search-single-result")
+    internet.broken_paths["/youtubei/v1/player"] = 503
+    (hit,) = search(connect(internet), "x", filters(license="cc"), NOW)
+    assert hit.reason is None
+
+
+def test_lists_inside_lists_and_foreign_addresses_are_no_videos(internet: PretendInternet, connect: Connect) -> None:
+    judge = listing._Judge(connect(internet), filters(), {})  # the entries that sites could give
+    entries = {
+        "a list, not a video": {
+            "ie_key": "YoutubeTab",
+            "id": "PL1",
+            "url": "https://www.youtube.com/playlist?list=PL1",
+        },
+        "no address of the web": {"ie_key": "Generic", "id": "x", "url": "file:///etc/passwd"},
+        None: {"ie_key": "Vimeo", "id": "1", "url": "https://vimeo.com/1"},
+    }
+    for reason, entry in entries.items():
+        assert judge.judge(1, entry, listing._video(entry, NOW, fallback_url="")).reason == reason
+
+
+def test_known_entries_of_lists_cost_no_request(internet: PretendInternet, connect: Connect) -> None:
+    internet.lists["/@pretend/videos"] = ["ccccccccccc", "ddddddddddd"]
+    url = "https://www.youtube.com/@pretend/videos"
+    list_url(connect(internet), url, filters(license="cc"), NOW, ["ccccccccccc"])
+    assert internet.asked("/watch") == 1
 
 
 def test_shorts_can_be_left_out(internet: PretendInternet, connect: Connect) -> None:
