@@ -11,10 +11,10 @@ from typing import Final
 
 import dagster as dg
 
+from miner_assets.download_stage import reconsidered
 from miner_assets.partitions import ADD_CHUNK, KEYWORDS, VIDEOS, contiguous_ranges
 from miner_assets.search import due_searches
 from miner_assets.stage_log import ALL_STAGES_JOB
-from miner_assets.videos import reconsidered
 from miner_assets.workspace import Workspace
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.queue_report import queue_report, retry_times

@@ -11,6 +11,7 @@ from typing import Final
 import dagster as dg
 
 from miner_assets.dataset import DatasetStep
+from miner_assets.download_stage import reconsidered
 from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
 from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
@@ -18,7 +19,6 @@ from miner_assets.search import due_searches, known_inputs, register_inputs
 from miner_assets.stages import asset_key, video_stage
 from miner_assets.unique_frames import DedupStep
 from miner_assets.video_stage import VideoStage
-from miner_assets.videos import reconsidered
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError, Waiting
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video

@@ -3,11 +3,11 @@
 from typing import Final
 
 from miner_assets.detections import DetectStage
+from miner_assets.download_stage import DownloadStage
 from miner_assets.embeddings import EmbedStage
 from miner_assets.filtered_frames import FilterStage
 from miner_assets.frames import ExtractStage
 from miner_assets.video_stage import VideoStage
-from miner_assets.videos import DownloadStage
 from miner_assets.workspace import Workspace
 from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels
 from miner_resources.records import Stage

@@ -103,6 +103,10 @@ class Pool:
         rest = min(seconds * 2**self.strikes, MAX_COOL_DOWN_S)
         return replace(self, cooling_until=now + rest, reason=reason, strikes=min(self.strikes + 1, 16))
 
+    def reopen(self) -> "Pool":
+        """The pool after a person ended its cool-down, having changed the address or the account."""
+        return replace(self, cooling_until=0.0, strikes=0, reason="")
+
     def succeed(self, now: float) -> "Pool":
         """The pool after a request went well: the next cool-down is a short one again."""
         return self if now < self.cooling_until or not self.strikes else replace(self, strikes=0, reason="")

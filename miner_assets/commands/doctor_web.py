@@ -22,10 +22,10 @@ from typing import Any, Final
 from miner_assets.commands.finding import Check, Finding
 from miner_resources.catalog import Catalog
 from miner_resources.config import MinerConfig
-from miner_resources.errors import MinerError
+from miner_resources.errors import MinerError, NotConfigured
 from miner_resources.queue_report import queue_report
 from miner_resources.storage import Storage
-from miner_resources.web.client import JS_RUNTIMES
+from miner_resources.web.client import JS_RUNTIMES, read_cookies
 from miner_resources.web.trouble import POLICIES, Trouble
 
 OLD_YT_DLP_DAYS: Final = 90
@@ -34,8 +34,6 @@ PROBE_TIMEOUT_S: Final = 10.0
 PAGE_BYTES: Final = 65536
 UPDATE: Final = "pip install -U 'yt-dlp[default,deno]'"
 
-_COOKIES_FIRST_LINE: Final = re.compile(r"#( Netscape)? HTTP Cookie File")
-_EXPORT_COOKIES: Final = "export the cookies again as a Netscape cookies.txt, or unset download.cookies_file"
 _DATE: Final = re.compile(r"(\d{4})\.(\d{1,2})\.(\d{1,2})(?!\d)")
 _SOLVER_PIN: Final = re.compile(r"yt[-_.]dlp[-_.]ejs\s*==\s*([^\s;]+)\s*;.*\bdefault\b")
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
@@ -201,15 +199,11 @@ def _cookies(config: MinerConfig) -> Iterator[Finding]:
         return
     path = Path(config.download.cookies_file).expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
-        mode = path.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
-        yield Finding("fail", f"download.cookies_file {path} cannot be read: {reason}", _EXPORT_COOKIES)
+        read_cookies(str(path))
+    except NotConfigured as error:
+        yield Finding("fail", error.message, error.remedy)
         return
-    if not _COOKIES_FIRST_LINE.match(text):
-        yield Finding("fail", f"download.cookies_file {path} is not a Netscape cookie file", _EXPORT_COOKIES)
-    elif mode & stat.S_IROTH:
+    if path.stat().st_mode & stat.S_IROTH:
         what = f"download.cookies_file {path} can be read by everybody on this machine"
         yield Finding("warn", what, f"chmod 600 {shlex.quote(str(path))}")
     else:

@@ -122,6 +122,25 @@ def import_file(
         raise typer.Exit(SOME_FAILED)
 
 
+@registry.command("reopen")
+@reports_errors
+def reopen(
+    site: Annotated[str, typer.Argument(help="youtube, or a host, as `registry status` names it.")] = "youtube",
+    output: OutputDir = None,
+) -> None:
+    """End the cool-down of a site, after you changed the proxy, the network or the account.
+
+    Asking again from the same address only makes the block longer.
+
+    Example: video-miner registry reopen youtube
+    """
+    catalog = _workspace(output).catalog
+    if site not in catalog.pools():
+        raise InvalidData(f"no site is called {site!r}", remedy="see `video-miner registry status`")
+    catalog.change_pool(site, lambda pool: (pool.reopen(), None))
+    out.print(f"{site} is open again", markup=False)
+
+
 @registry.command("rebuild")
 @reports_errors
 def rebuild(output: OutputDir = None) -> None:

@@ -6,6 +6,7 @@ documented to be safe.
 
 import io
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ BLOCKS_PER_REQUEST: Final = 3
 """A request that meets so many cool-downs steps back, so that the others in the line get a chance."""
 
 PAUSE_S: Final = 0.2
+
+_COOKIES_FIRST_LINE: Final = re.compile(r"#( Netscape)? HTTP Cookie File")
 
 Result = TypeVar("Result")
 Info = dict[str, Any]
@@ -142,7 +145,7 @@ class WebClient:
             "socket_timeout": min(config.timeout, SOCKET_TIMEOUT_S),
             "extractor_retries": 2,
             "sleep_interval_requests": self._pacing.request_interval if pool == YOUTUBE else 0,
-            "cookiefile": _cookies(config.cookies_file),
+            "cookiefile": None if config.cookies_file is None else io.StringIO(read_cookies(config.cookies_file)),
             "proxy": config.proxy,
             # A company's own certificates are named by SSL_CERT_FILE, which yt-dlp reads only without certifi.
             "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
@@ -167,27 +170,28 @@ class _Log:
         self.warnings.append(message)
 
 
-def _cookies(file: str | None) -> io.StringIO | None:
-    """A copy for one worker, in memory: yt-dlp writes cookies back, and secrets have no place in the output folder.
+def read_cookies(file: str) -> str:
+    """The text of a Netscape cookie file, for a worker's copy in memory.
+
+    yt-dlp writes cookies back into what it was given, and secrets have no place in the output folder.
 
     Raises:
-        NotConfigured: the file cannot be read.
+        NotConfigured: it cannot be read, or a line is no cookie; the line is named and never quoted.
     """
-    if file is None:
-        return None
     remedy = "export the cookies again as a Netscape cookies.txt, or unset it"
     try:
         text = Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotConfigured(
-            f"download.cookies_file {file} cannot be read: {type(error).__name__}", remedy=remedy
-        ) from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+        raise NotConfigured(f"download.cookies_file {file} cannot be read: {reason}", remedy=remedy) from error
+    if not _COOKIES_FIRST_LINE.match(text):
+        raise NotConfigured(f"download.cookies_file {file} is not a Netscape cookie file", remedy=remedy)
     for number, line in enumerate(text.splitlines(), start=1):
         # yt-dlp prints what it cannot read, secrets and all.
         comment = line.startswith("#") and not line.startswith("#HttpOnly_")
         if line.strip() and not comment and line.count("\t") != COOKIE_TABS:
             raise NotConfigured(f"line {number} of download.cookies_file {file} is no cookie", remedy=remedy)
-    return io.StringIO(text)
+    return text
 
 
 def _sane(downloader: Any, info: object) -> Info:  # noqa: ANN401 (yt-dlp has no types)

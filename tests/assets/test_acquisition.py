@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from miner_assets.cli import app
+from miner_assets.download_stage import count_try
 from miner_assets.pipeline_run import PipelineRun
 from miner_assets.takedown import remove_videos
-from miner_assets.videos import count_try
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.errors import NotConfigured
@@ -81,6 +81,17 @@ def test_run_config_mines_a_dataset_from_a_keyword_and_a_second_run_does_no_work
     assert len(youtube.seen) == asked
 
 
+def test_what_a_run_searched_for_is_mined_without_the_rest_of_the_registry(
+    youtube: PretendInternet, tmp_path: Path
+) -> None:
+    config = searched(youtube, tmp_path / "output", "from_registry=none", "stages=['search','download']")
+    other = Video(video_id="not_asked__", url=URLS + "not_asked__", added_at=datetime.now(UTC))
+    Workspace.open(config).catalog.add_videos([other])
+    done = run(config)
+    assert computed(done)["download"] == 4
+    assert "not_asked__" not in done.video_ids
+
+
 def test_search_results_tell_rank_keyword_time_and_reason(youtube: PretendInternet, tmp_path: Path) -> None:
     config = searched(
         youtube, tmp_path / "output", "stages=['search']", "search.max_duration_s=600", "search.max_results=25"
@@ -125,7 +136,10 @@ def test_nobodys_block_makes_a_video_fail_and_the_queue_is_shown(youtube: Preten
     assert "cooling until" in shown.output
     youtube.videos.clear()
     youtube.ordinary = PretendVideo()
-    workspace.catalog.change_pool("youtube", lambda pool: (type(pool)(), None))
+    unknown = CliRunner().invoke(app, ["registry", "reopen", "nowhere.org", "--output", str(output)])
+    assert unknown.exit_code == 1
+    reopened = CliRunner().invoke(app, ["registry", "reopen", "youtube", "--output", str(output)])
+    assert "youtube is open again" in reopened.output
     assert run(config).ok
 
 
