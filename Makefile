@@ -21,7 +21,7 @@ demo: $(READY)  ## mine synthetic videos with known ground truth and score the r
 	@$(BIN)/video-miner demo
 
 test: $(READY)  ## run the tests (offline)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY)  ## format, lint, types, architecture
 	@$(BIN)/ruff format --check .

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+# The command line's tables fold at the width of the terminal, which differs from place to place.
+os.environ["COLUMNS"] = "200"
+
 _status = 0
 
 
@@ -24,6 +27,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End without tearing the interpreter down, as `miner_assets.cli.main` does and for the same reason."""
+    if hasattr(config, "workerinput"):
+        return  # a worker of pytest-xdist still has to report; nobody reads what it prints afterwards
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(_status)
