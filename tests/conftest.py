@@ -27,8 +27,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End without tearing the interpreter down, as `miner_assets.cli.main` does and for the same reason."""
-    if hasattr(config, "workerinput"):
-        return  # a worker of pytest-xdist still has to report; nobody reads what it prints afterwards
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(_status)
