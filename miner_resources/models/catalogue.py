@@ -84,6 +84,23 @@ def _dinov2(size: str, parameters_m: float) -> ModelEntry:
     )
 
 
+def _dinov3(size: str, checkpoint: str, parameters_m: float) -> ModelEntry:
+    hub_id = f"facebook/dinov3-{checkpoint}-pretrain-lvd1689m"
+    return ModelEntry(
+        name=f"dinov3-{size}",
+        task=EMBEDDING,
+        family="dino",
+        licence="DINOv3 License",
+        licence_url=f"https://huggingface.co/{hub_id}",
+        gated=True,
+        input_size=224,
+        scores="cosine",
+        default_threshold=0.90,
+        hub_id=hub_id,
+        parameters_m=parameters_m,
+    )
+
+
 def _demo(task: str, family: str, folder: str, size: int, threshold: float) -> ModelEntry:
     return ModelEntry(
         name="demo",
@@ -108,6 +125,11 @@ CATALOGUE: Final = (
     _dinov2("base", 87),
     _dinov2("large", 304),
     _dinov2("giant", 1137),
+    _dinov3("small", "vits16", 22),
+    _dinov3("base", "vitb16", 86),
+    _dinov3("large", "vitl16", 303),
+    _dinov3("huge", "vith16plus", 841),
+    _dinov3("giant", "vit7b16", 6716),
     _demo(EMBEDDING, "dino", "dinov2", 48, 0.90),
     ModelEntry(
         name="owlv2",
@@ -129,13 +151,14 @@ FAMILIES: Final = {
     ("siglip", EMBEDDING): "siglip",
     ("dinov2", EMBEDDING): "dino",
     ("dinov2_with_registers", EMBEDDING): "dino",
+    ("dinov3_vit", EMBEDDING): "dino",
     ("owlv2", DETECTION): "owlv2",
 }
 """(`model_type` in a checkpoint's config.json, task) → adapter family."""
 
 PLANNED: Final = {
     TEXT_IMAGE: (),
-    EMBEDDING: ("siglip", *(f"dinov3-{size}" for size in ("small", "base", "large", "huge", "giant"))),
+    EMBEDDING: ("siglip",),
     DETECTION: ("grounding-dino", "mm-grounding-dino", "llmdet", "florence2", "moondream3", "dino-x"),
 }
 """Names that configurations may use one day; today they get an answer that says what to use instead."""

@@ -1,6 +1,6 @@
-"""DINOv2, with and without registers: vectors whose cosine says how alike two pictures are.
+"""DINOv2, with and without registers, and DINOv3: vectors whose cosine says how alike two pictures are.
 
-Reference: arXiv:2304.07193. The vector is the class token after the final layer norm.
+References: arXiv:2304.07193, arXiv:2508.10104. The vector is the class token after the final layer norm.
 """
 
 from typing import Any

@@ -56,13 +56,11 @@ def _boxes(model, images):
     return [np.column_stack([each.boxes.xyxy, each.boxes.scores]) for each in found]
 
 
-CASES = [
-    Case("siglip", load_text_image_model, _scores),
-    Case("dinov2", load_embedder, _vectors),
-    Case("dinov2_with_registers", load_embedder, _vectors),
-    Case("siglip", load_embedder, _vectors),
-    Case("owlv2", load_detector, _boxes),
-]
+SIGLIP = Case("siglip", load_text_image_model, _scores)
+DINO = [Case(name, load_embedder, _vectors) for name in ("dinov2", "dinov2_with_registers", "dinov3")]
+EMBEDDERS = [*DINO, Case("siglip", load_embedder, _vectors)]
+OWLV2 = Case("owlv2", load_detector, _boxes)
+CASES = [SIGLIP, *EMBEDDERS, OWLV2]
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +174,7 @@ def test_release_frees_the_model_and_may_be_repeated(case, checkpoints):
     assert weights() is None
 
 
-@pytest.mark.parametrize("case", CASES[:4], ids=str)
+@pytest.mark.parametrize("case", [SIGLIP, *EMBEDDERS], ids=str)
 def test_bfloat16_is_close(case, loaded):
     full, half = loaded(case), loaded(case, precision="bf16")
     images = pictures(full, 6)
@@ -186,7 +184,7 @@ def test_bfloat16_is_close(case, loaded):
     assert np.abs(numbers[0] - numbers[1]).max() < BF16_TOLERANCE
 
 
-@pytest.mark.parametrize("case", CASES[1:4], ids=str)
+@pytest.mark.parametrize("case", EMBEDDERS, ids=str)
 def test_vectors_have_unit_length_and_the_promised_dimension(case, loaded):
     vectors = loaded(case).embed(pictures(loaded(case), 5))
     assert vectors.shape == (5, loaded(case).dimension)
@@ -194,7 +192,7 @@ def test_vectors_have_unit_length_and_the_promised_dimension(case, loaded):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES[1:3], ids=str)
+@pytest.mark.parametrize("case", DINO, ids=str)
 def test_a_vector_is_the_class_token(case, loaded, checkpoints):
     model = loaded(case)
     images = pictures(model, 3)
@@ -206,7 +204,7 @@ def test_a_vector_is_the_class_token(case, loaded, checkpoints):
 
 
 def test_logits_are_those_of_transformers(loaded, checkpoints):
-    model = loaded(CASES[0])
+    model = loaded(SIGLIP)
     images = pictures(model, 3)
     reference = SiglipModel.from_pretrained(checkpoints.siglip, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.siglip)
@@ -220,7 +218,7 @@ def test_logits_are_those_of_transformers(loaded, checkpoints):
 
 
 def test_texts_are_independent_of_each_other_and_of_case(loaded):
-    model = loaded(CASES[0])
+    model = loaded(SIGLIP)
     features = model.text_features(PROMPTS)
     assert np.array_equal(features[1:2], model.text_features(["dog"]))
     assert np.array_equal(model.text_features(["A RED circle"]), features[:1])
@@ -230,7 +228,7 @@ def test_texts_are_independent_of_each_other_and_of_case(loaded):
 
 
 def test_a_logit_does_not_depend_on_the_other_rows(loaded):
-    model = loaded(CASES[0])
+    model = loaded(SIGLIP)
     images, texts = model.image_features(pictures(model, 9)), model.text_features(PROMPTS)
     together = model.logits(images, texts)
     alone = np.array([[model.logits(image[None], text[None])[0, 0] for text in texts] for image in images])
@@ -238,7 +236,7 @@ def test_a_logit_does_not_depend_on_the_other_rows(loaded):
 
 
 def test_boxes_are_those_of_transformers(loaded, checkpoints):
-    model = loaded(CASES[4])
+    model = loaded(OWLV2)
     images, sizes = pictures(model, 2), [(40, 90), (200, 70)]
     reference = Owlv2ForObjectDetection.from_pretrained(checkpoints.owlv2, dtype=torch.float32).eval()
     processor = Owlv2Processor.from_pretrained(checkpoints.owlv2)
@@ -260,7 +258,7 @@ def test_boxes_are_those_of_transformers(loaded, checkpoints):
 
 
 def test_boxes_lie_in_the_picture_and_come_best_first(loaded):
-    model = loaded(CASES[4])
+    model = loaded(OWLV2)
     sizes = [(40, 90), (300, 20), (1, 1)]
     for found, (height, width) in zip(
         model.detect(pictures(model, 3), sizes, prompts=PROMPTS, labels=LABELS, floor=FLOOR), sizes, strict=True
@@ -276,7 +274,7 @@ def test_boxes_lie_in_the_picture_and_come_best_first(loaded):
 
 
 def test_prompts_of_one_class_suppress_each_other(loaded):
-    model = loaded(CASES[4])
+    model = loaded(OWLV2)
     images = pictures(model, 4)
     several = model.detect(images, [(64, 64)] * 4, prompts=PROMPTS, labels=PROMPTS, floor=0)
     one = model.detect(images, [(64, 64)] * 4, prompts=PROMPTS, labels=["thing"] * 3, floor=0)
@@ -286,7 +284,7 @@ def test_prompts_of_one_class_suppress_each_other(loaded):
 
 
 def test_without_prompts_or_above_all_scores_there_are_no_boxes(loaded):
-    model = loaded(CASES[4])
+    model = loaded(OWLV2)
     images = pictures(model, 2)
     for found in (
         model.detect(images, [(9, 9)] * 2, prompts=[], labels=[], floor=0),
@@ -296,7 +294,7 @@ def test_without_prompts_or_above_all_scores_there_are_no_boxes(loaded):
 
 
 def test_a_size_is_needed_for_every_picture(loaded):
-    model = loaded(CASES[4])
+    model = loaded(OWLV2)
     with pytest.raises(ValueError, match="zip"):
         model.detect(pictures(model, 2), [(9, 9)], prompts=PROMPTS, labels=LABELS, floor=0)
 

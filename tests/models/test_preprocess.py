@@ -168,3 +168,16 @@ def test_settings_that_cannot_be_honoured_are_refused(tmp_path, content):
         (tmp_path / "preprocessor_config.json").write_text(content)
     with pytest.raises(InvalidData, match="does not say how to prepare pictures"):
         read_preprocess(tmp_path)
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 160), (160, 90), (33, 47)])
+def test_dinov3_gets_what_its_definition_says_within_one_level(checkpoints, height, width):
+    """Its processor needs torchvision, so it is spelled out: rescale, antialiased bilinear resize, normalize."""
+    rgb = picture(height, width)
+    preprocess = read_preprocess(checkpoints.dinov3)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
+    pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+    resized = torch.nn.functional.interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)
+    expected = (resized - mean) / std
+    actual = preprocess.normalize(torch.from_numpy(preprocess.resize(rgb))[None], torch.float32)
+    assert float(((actual - expected) * std * 255).abs().max()) <= 1.0

@@ -7,6 +7,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from transformers import (
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2ImageProcessorPil,
@@ -47,6 +50,7 @@ class Checkpoints:
     siglip: Path
     dinov2: Path
     dinov2_with_registers: Path
+    dinov3: Path
     owlv2: Path
 
 
@@ -56,6 +60,7 @@ def build_all(root: Path) -> Checkpoints:
         "siglip": build_siglip,
         "dinov2": build_dinov2,
         "dinov2_with_registers": build_dinov2_with_registers,
+        "dinov3": build_dinov3,
         "owlv2": build_owlv2,
     }
     for name, build in builders.items():
@@ -101,6 +106,32 @@ def build_dinov2_with_registers(folder: Path, seed: int = 0) -> None:
     config = Dinov2WithRegistersConfig(**_dino(), num_register_tokens=4)
     _seeded(Dinov2WithRegistersModel, config, seed).save_pretrained(folder)
     _bit_processor().save_pretrained(folder)
+
+
+def build_dinov3(folder: Path, seed: int = 0) -> None:
+    """Its processor class needs torchvision, so the file is written as released checkpoints have it."""
+    config = DINOv3ViTConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=16,
+        num_register_tokens=4,
+    )
+    _seeded(DINOv3ViTModel, config, seed).save_pretrained(folder)
+    settings = {
+        "image_processor_type": "DINOv3ViTImageProcessorFast",
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "resample": 2,
+        "rescale_factor": 1 / 255,
+        "size": {"height": 32, "width": 32},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
 def build_owlv2(folder: Path, seed: int = 0) -> None:
