@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from miner_assets.launchpad import launchpad_schema, with_overrides
+from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
 from miner_assets.logic.coco_format import Coco, read_coco, write_coco
@@ -77,7 +78,11 @@ class DatasetStep:
         unique = read_keys(self.storage.unique_table)
         labels: Json = [[video_id, version] for video_id, version in self._labelled.items()]
         wanted = self.config.model_dump(mode="json")
-        look = [self.detection.confidence_threshold, self.detection.save_visualizations]
+        look = [
+            self.detection.confidence_threshold,
+            self.detection.class_agnostic_nms,
+            self.detection.save_visualizations,
+        ]
         return ArtifactKeys(
             stable_hash("dataset", unique.version if unique else None, labels),
             stable_hash(wanted, [*look], list(self.workspace.config.classes), self.workspace.config.rights),
@@ -164,12 +169,12 @@ class DatasetStep:
     def _coco(self, frames: pl.DataFrame) -> Coco:
         tables = [read_table(self.storage.detections_table(name), DETECTIONS_SCHEMA) for name in self._labelled]
         boxes = pl.concat(tables) if tables else DETECTIONS_SCHEMA.to_frame()
-        sure = pl.col("score").is_null() | (pl.col("score") >= self.detection.confidence_threshold)
-        known = pl.col("category").is_in(list(self.workspace.config.classes))
+        known = boxes.filter(pl.col("category").is_in(list(self.workspace.config.classes)))
+        sure = confident(known, self.detection.confidence_threshold, self.detection.class_agnostic_nms)
         return build_coco(
             [self._source(name) for name in frames["video_id"].unique(maintain_order=True)],
             frames,
-            boxes.filter(sure & known).select(DETECTIONS_SCHEMA.names()),
+            sure.select(DETECTIONS_SCHEMA.names()),
             classes=list(self.workspace.config.classes),
             version=version("video-miner"),
         )

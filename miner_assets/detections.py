@@ -4,7 +4,7 @@ All boxes above a low floor are stored; the confidence threshold applies when th
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,14 +14,15 @@ import polars as pl
 
 from miner_assets.frame_stage import FrameStage, Plan
 from miner_assets.launchpad import launchpad_schema, with_overrides
+from miner_assets.logic.boxes import confident
+from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DetectionConfig
 from miner_resources.gpu_models import ObjectDetectors
-from miner_resources.models.adapter import Detections, ObjectDetector
-from miner_resources.models.catalogue import resolve
+from miner_resources.models.adapter import Detections, ObjectDetector, Query
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, Json, Rgb, Stage, Video
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_metadata, read_table, write_table
@@ -29,15 +30,17 @@ from miner_resources.tables import read_keys, read_metadata, read_table, write_t
 FLOOR: Final = 0.05
 """Boxes below are not stored: at a tenth of usual thresholds they are noise, and there are hundreds per frame."""
 FRAMES: Final = "video_miner.frames"
-"""Parquet metadata: JSON list of the frames that were looked at, because a frame without boxes has no row."""
+"""Parquet metadata: JSON object of each frame that was looked at and the numbers of the classes it was asked for,
+because a frame without boxes has no row."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A frame at the model's input size, and the size it had."""
+    """A frame as the model takes it, the size it had, and the numbers of the classes to look for."""
 
     image: Rgb
     size: tuple[int, int]
+    asked: list[int]
 
 
 class DetectStage(FrameStage[Loaded, Detections]):
@@ -47,18 +50,20 @@ class DetectStage(FrameStage[Loaded, Detections]):
         super().__init__(workspace, Stage.DETECT, force=config.force)
         self.config = config
         self._models = models
-        self._identity = stable_hash(resolve(config.detector, "detection").identity, workspace.config.precision)
+        self._identity = model_identity(workspace.config, Stage.DETECT, config.detector)
+        self._classes = list(workspace.config.classes)
         pairs = [(text, name) for name, texts in workspace.config.prompts.items() for text in texts]
-        self._prompts = [text for text, _ in pairs]
-        self._labels = [name for _, name in pairs]
+        self._query = Query(tuple(text for text, _ in pairs), tuple(name for _, name in pairs), FLOOR)
+        self._owners = np.array([self._classes.index(name) for name in self._query.labels], np.int64)
 
     def keys(self, video: Video) -> ArtifactKeys:
-        """Compute: model, texts and pictures. Decision: which frames are unique within the video."""
+        """Compute: model, texts and pictures. Decision: which frames are unique within the video, and the gate."""
         frames = input_keys(self.storage.frames_table(video.video_id), video.video_id, Stage.EXTRACT)
         unique = input_keys(self.storage.embeddings_table(video.video_id), video.video_id, Stage.EMBED)
-        asked: Json = [[*pair] for pair in zip(self._prompts, self._labels, strict=True)]
+        asked: Json = [[*pair] for pair in zip(self._query.prompts, self._query.labels, strict=True)]
         return ArtifactKeys(
-            stable_hash("detections", self._identity, asked, FLOOR, frames.compute), stable_hash(unique.version)
+            stable_hash("detections", self._identity, asked, FLOOR, frames.compute),
+            stable_hash(unique.version, self.config.presence_gate),
         )
 
     def artifact_keys(self, video: Video) -> ArtifactKeys | None:
@@ -66,29 +71,34 @@ class DetectStage(FrameStage[Loaded, Detections]):
         return read_keys(self.storage.detections_table(video.video_id))
 
     def plan(self, task: Task) -> Plan:
-        """Frames unique within the video that were not looked at yet."""
+        """Frames unique within the video that were not looked at yet, or not for the same classes."""
         unique = read_table(self.storage.embeddings_table(task.video_id)).filter("kept")
         frames = read_table(self.storage.frames_table(task.video_id), FRAMES_SCHEMA).sort("frame_index")
         kept = frames.join(unique, on="frame_index", how="semi", maintain_order="left")
+        kept = kept.with_columns(asked=self._asked(task.video_id, kept))
         path = self.storage.detections_table(task.video_id)
         old = self.reusable(path, task.keys)
-        seen: set[int] = set() if old is None else set(json.loads(read_metadata(path).get(FRAMES, "[]")))
-        missing = [row for row, index in enumerate(kept["frame_index"].to_list()) if index not in seen]
+        seen: dict[str, list[int]] = {} if old is None else json.loads(read_metadata(path).get(FRAMES, "{}"))
+        wanted = list(kept.select("frame_index", "asked").iter_rows())
+        missing = [row for row, (index, asked) in enumerate(wanted) if seen.get(str(index)) != asked]
         return Plan(task, kept, old, missing)
 
     def batch_size(self) -> int:
         """As configured, or what suits model and device."""
         return self._model.batch_size
 
-    def load(self, image: Rgb) -> Loaded:
+    def load(self, image: Rgb, frame: Mapping[str, Any]) -> Loaded:
         """Resize to the model's input."""
-        return Loaded(self._model.preprocess.resize(image), (image.shape[0], image.shape[1]))
+        return Loaded(self._model.prepare(image), (image.shape[0], image.shape[1]), frame["asked"])
 
     def infer(self, batch: list[Loaded]) -> Sequence[Detections]:
         """Boxes above the floor."""
-        images = np.stack([loaded.image for loaded in batch])
-        sizes = [loaded.size for loaded in batch]
-        return self._model.detect(images, sizes, prompts=self._prompts, labels=self._labels, floor=FLOOR)
+        return self._model.detect(
+            [loaded.image for loaded in batch],
+            [loaded.size for loaded in batch],
+            self._query,
+            np.stack([np.isin(self._owners, loaded.asked) for loaded in batch]),
+        )
 
     def publish(self, plan: Plan, rows: list[Detections]) -> Outcome:
         """Join old and new boxes in order of time and write the table."""
@@ -99,16 +109,34 @@ class DetectStage(FrameStage[Loaded, Detections]):
         ]
         table = pl.DataFrame([row for frame in new for row in frame], schema=DETECTIONS_SCHEMA)
         if plan.old is not None:
-            table = pl.concat([plan.old.join(plan.frames, on="frame_index", how="semi"), table])
+            done = plan.frames.with_row_index("row").filter(~pl.col("row").is_in(plan.missing))
+            table = pl.concat([plan.old.join(done, on="frame_index", how="semi"), table])
         table = table.sort("frame_index", maintain_order=True)
-        indexes = plan.frames["frame_index"].to_list()
+        looked = {str(index): asked for index, asked in plan.frames.select("frame_index", "asked").iter_rows()}
         with self.storage.publish_file(self.storage.detections_table(video_id)) as target:
-            write_table(target, table, plan.task.keys, {FRAMES: json.dumps(indexes)})
-        return Outcome(plan.task, self._metrics(len(indexes), table))
+            write_table(target, table, plan.task.keys, {FRAMES: json.dumps(looked)})
+        return Outcome(plan.task, self._metrics(len(looked), table))
 
     @property
     def _model(self) -> ObjectDetector:
-        return self._models.get(self.config.detector, self.config.batch_size)
+        name = chosen_model(self.workspace.config, self.stage, self.config.detector)
+        return self._models.get(name, self.config.batch_size)
+
+    def _asked(self, video_id: str, frames: pl.DataFrame) -> pl.Series:
+        """For each frame the numbers of the classes to look for: by the filter's scores, its best class always."""
+        everything = list(range(len(self._classes)))
+        gate = self.config.presence_gate
+        if gate is None:
+            return pl.Series([everything] * len(frames), dtype=pl.List(pl.Int64))
+        columns = ("frame_index", "best_class", "classes", "scores")
+        rows = read_table(self.storage.scores_table(video_id)).select(columns).iter_rows()
+        scored = {index: (best, dict(zip(names, scores, strict=True))) for index, best, names, scores in rows}
+        asked: list[list[int]] = []
+        for index in frames["frame_index"]:
+            best, scores = scored[index]
+            # A class that the filter does not know yet is asked for.
+            asked.append([n for n in everything if self._classes[n] == best or scores.get(self._classes[n], 1) >= gate])
+        return pl.Series(asked, dtype=pl.List(pl.Int64))
 
     def _rows(self, video_id: str, frame_index: int, found: Detections) -> list[dict[str, Json]]:
         boxes = found.boxes
@@ -132,16 +160,14 @@ class DetectStage(FrameStage[Loaded, Detections]):
         ]
 
     def _metrics(self, frames: int, table: pl.DataFrame) -> dict[str, Json]:
-        confident = table.filter(pl.col("score").is_null() | (pl.col("score") >= self.config.confidence_threshold))
-        per_class: dict[str, Json] = {
-            name: len(confident.filter(pl.col("category") == name)) for name in dict.fromkeys(self._labels)
-        }
-        with_boxes = confident["frame_index"].n_unique()
+        sure = confident(table, self.config.confidence_threshold, self.config.class_agnostic_nms)
+        per_class: dict[str, Json] = {name: len(sure.filter(pl.col("category") == name)) for name in self._classes}
+        with_boxes = sure["frame_index"].n_unique()
         return {
             "rows": frames,
             "kept": with_boxes,
             "rejected": frames - with_boxes,
-            "boxes": len(confident),
+            "boxes": len(sure),
             "boxes_stored": len(table),
             "per_class": per_class,
         }
@@ -166,4 +192,5 @@ def detections(
     Boxes far below the confidence threshold are stored too, so that a lower one costs no model.
     """
     config = with_overrides(workspace.config.detection, context.op_execution_context.op_config, "detection")
+    chosen_model(workspace.config, Stage.DETECT, config.detector, fetch=True)
     yield from run_stage(context, workspace, DetectStage(workspace, config, object_detector))

@@ -1,15 +1,18 @@
 """The asset `embeddings`: one vector per frame that passed the filter, and which are near-duplicates in their video."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets.filtered_frames import stored_features
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import deduplicate
+from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.video_stage import Outcome, Task, input_keys
@@ -17,7 +20,8 @@ from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
 from miner_resources.gpu_models import ImageEmbedders
 from miner_resources.models.adapter import ImageEmbedder
-from miner_resources.models.catalogue import resolve
+from miner_resources.models.catalogue import EMBEDDING, TEXT_IMAGE
+from miner_resources.models.sources import resolve
 from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Rgb, Stage, Video, embeddings_schema
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
@@ -28,7 +32,7 @@ MODEL = "video_miner.model"
 
 def embedder_identity(workspace: Workspace, config: DedupConfig) -> str:
     """What makes vectors comparable: the model and its number format."""
-    return stable_hash(resolve(config.model, "embedding").identity, workspace.config.precision)
+    return model_identity(workspace.config, Stage.EMBED, config.model, config.resize)
 
 
 class EmbedStage(FrameStage[Rgb, Floats]):
@@ -58,20 +62,20 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         scores = read_table(self.storage.scores_table(task.video_id), SCORES_SCHEMA).filter("kept")
         frames = read_table(self.storage.frames_table(task.video_id), FRAMES_SCHEMA).sort("frame_index")
         kept = frames.join(scores, on="frame_index", how="semi", maintain_order="left")
-        old = self.reusable(self.storage.embeddings_table(task.video_id), task.keys)
+        old = self._known_vectors(task)
         return Plan(task, kept, old, rows_absent(kept, old))
 
     def batch_size(self) -> int:
         """As configured, or what suits model and device."""
         return self._model.batch_size
 
-    def load(self, image: Rgb) -> Rgb:
+    def load(self, image: Rgb, frame: Mapping[str, Any]) -> Rgb:  # noqa: ARG002 (pixels are all it needs)
         """Resize to the model's input."""
-        return self._model.preprocess.resize(image)
+        return self._model.prepare(image)
 
     def infer(self, batch: list[Rgb]) -> Sequence[Floats]:
         """Unit vectors."""
-        return list(self._model.embed(np.stack(batch)))
+        return list(self._model.embed(batch))
 
     def publish(self, plan: Plan, rows: list[Floats]) -> Outcome:
         """Put the vectors in order of time, decide what is a duplicate, and write the table."""
@@ -98,9 +102,28 @@ class EmbedStage(FrameStage[Rgb, Floats]):
             {"rows": len(table), "kept": kept, "rejected": len(table) - kept, "dimension": vectors.shape[1]},
         )
 
+    def _known_vectors(self, task: Task) -> pl.DataFrame | None:
+        """(frame_index, embedding) computed before, by this stage or, with the same model, by the filter."""
+        parts: list[pl.DataFrame] = []
+        if (old := self.reusable(self.storage.embeddings_table(task.video_id), task.keys)) is not None:
+            parts.append(old.select("frame_index", "embedding"))
+        if not self.force and self._is_filter_model:
+            features = stored_features(self.workspace, task.video_id)
+            if features is not None:
+                parts.append(features.select("frame_index", embedding="feature"))
+        return pl.concat(parts).unique("frame_index", keep="first") if parts else None
+
+    @cached_property
+    def _is_filter_model(self) -> bool:
+        whole = self.workspace.config
+        ours = resolve(chosen_model(whole, self.stage, self.config.model), EMBEDDING)
+        filters = resolve(chosen_model(whole, Stage.FILTER, whole.filter.model), TEXT_IMAGE)
+        return self.config.resize == "squash" and ours.identity == filters.identity
+
     @property
     def _model(self) -> ImageEmbedder:
-        return self._models.get(self.config.model, self.config.batch_size)
+        name = chosen_model(self.workspace.config, self.stage, self.config.model)
+        return self._models.get(name, self.config.batch_size, self.config.resize)
 
     def _vectors(self, plan: Plan, rows: list[Floats]) -> Floats:
         """(N, D) in the order of `plan.frames`; D is 1 for a video without frames."""
@@ -131,4 +154,5 @@ def embeddings(
     A frame is kept if its cosine similarity to every kept frame before it is below the threshold.
     """
     config = with_overrides(workspace.config.dedup, context.op_execution_context.op_config, "dedup")
+    chosen_model(workspace.config, Stage.EMBED, config.model, fetch=True)
     yield from run_stage(context, workspace, EmbedStage(workspace, config, image_embedder))

@@ -4,7 +4,7 @@ Image features are stored beside the scores, so that a new class costs one text 
 nothing at all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ import polars as pl
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
+from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.previews import decision_sheet
 from miner_assets.stage import run_stage
@@ -22,12 +23,25 @@ from miner_assets.workspace import Workspace
 from miner_resources.config_sections import FilterConfig
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.models.adapter import TextImageModel
-from miner_resources.models.catalogue import resolve
 from miner_resources.records import FRAMES_SCHEMA, Floats, Json, Rgb, Stage, Video
-from miner_resources.storage import ArtifactKeys, link, stable_hash
+from miner_resources.storage import ArtifactKeys, Storage, link, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
 
 FEATURES = "features.parquet"
+
+
+def stored_features(workspace: Workspace, video_id: str) -> pl.DataFrame | None:
+    """(video_id, frame_index, feature) by the configured filter model, None if it has not looked at that video."""
+    identity = model_identity(workspace.config, Stage.FILTER, workspace.config.filter.model)
+    path = workspace.storage.filtered_frames(video_id) / FEATURES
+    keys = read_keys(path)
+    current = keys is not None and keys.compute == _features_key(workspace.storage, identity, video_id)
+    return read_table(path) if current else None
+
+
+def _features_key(storage: Storage, identity: str, video_id: str) -> str:
+    frames = input_keys(storage.frames_table(video_id), video_id, Stage.EXTRACT)
+    return stable_hash("features", identity, frames.compute)
 
 
 class FilterStage(FrameStage[Rgb, Floats]):
@@ -42,7 +56,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
             config.threshold if spec.threshold is None else spec.threshold for spec in self.classes.values()
         ]
         self._models = models
-        self._identity = stable_hash(resolve(config.model, "text-image").identity, workspace.config.precision)
+        self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model, texts and pictures. Decision: thresholds and which frames."""
@@ -69,13 +83,13 @@ class FilterStage(FrameStage[Rgb, Floats]):
         """As configured, or what suits model and device."""
         return self._model.batch_size
 
-    def load(self, image: Rgb) -> Rgb:
+    def load(self, image: Rgb, frame: Mapping[str, Any]) -> Rgb:  # noqa: ARG002 (pixels are all it needs)
         """Resize to the model's input."""
-        return self._model.preprocess.resize(image)
+        return self._model.prepare(image)
 
     def infer(self, batch: list[Rgb]) -> Sequence[Floats]:
         """Image features."""
-        return list(self._model.image_features(np.stack(batch)))
+        return list(self._model.image_features(batch))
 
     def publish(self, plan: Plan, rows: list[Floats]) -> Outcome:
         """Join old and new, judge, and write scores, features and links to the kept frames."""
@@ -97,11 +111,11 @@ class FilterStage(FrameStage[Rgb, Floats]):
 
     @property
     def _model(self) -> TextImageModel:
-        return self._models.get(self.config.model, self.config.batch_size)
+        name = chosen_model(self.workspace.config, self.stage, self.config.model)
+        return self._models.get(name, self.config.batch_size)
 
     def _features_key(self, video_id: str) -> str:
-        frames = input_keys(self.storage.frames_table(video_id), video_id, Stage.EXTRACT)
-        return stable_hash("features", self._identity, frames.compute)
+        return _features_key(self.storage, self._identity, video_id)
 
     def _old_features(self, video_id: str) -> pl.DataFrame | None:
         path = self.storage.filtered_frames(video_id) / FEATURES
@@ -186,4 +200,5 @@ def filtered_frames(
     Dropped frames keep their scores and the reason: `below_threshold` or `negative_prompt`.
     """
     config = with_overrides(workspace.config.filter, context.op_execution_context.op_config, "filter")
+    chosen_model(workspace.config, Stage.FILTER, config.model, fetch=True)
     yield from run_stage(context, workspace, FilterStage(workspace, config, text_image_model))

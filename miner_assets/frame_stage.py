@@ -6,10 +6,10 @@ videos. To add a model stage: implement the four hooks of `FrameStage`.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import polars as pl
 
@@ -30,7 +30,7 @@ class Plan:
     """What one video needs.
 
     Attributes:
-        frames: the rows of `frames.parquet` this stage is about, by frame index.
+        frames: the rows of `frames.parquet` this stage is about, by frame index; more columns as the stage needs.
         old: rows of the earlier artifact that can be reused, None if there are none.
         missing: row numbers in `frames` that the model must see.
     """
@@ -59,8 +59,13 @@ class FrameStage(ABC, Generic[L, R]):
         """Find out what is missing. Called in order, just ahead of the loader."""
 
     @abstractmethod
-    def load(self, image: Rgb) -> L:
-        """Make one frame ready for the model. Called in threads."""
+    def load(self, image: Rgb, frame: Mapping[str, Any]) -> L:
+        """Make one frame ready for the model. Called in threads.
+
+        Args:
+            image: its pixels.
+            frame: its row in the plan's `frames`.
+        """
 
     @abstractmethod
     def infer(self, batch: list[L]) -> Sequence[R]:
@@ -89,18 +94,17 @@ class FrameStage(ABC, Generic[L, R]):
             yield self._published(plan, rows)
         yield from _drain(unplanned)
 
-    def _planned(self, tasks: Sequence[Task], failed: list[Outcome]) -> Iterator[tuple[Plan, list[Path]]]:
+    def _planned(self, tasks: Sequence[Task], failed: list[Outcome]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
         for task in tasks:
             try:
                 plan = self.plan(task)
             except MinerError as error:
                 failed.append(Outcome(task, error=error))
                 continue
-            paths = plan.frames["path"].gather(plan.missing).to_list()
-            yield plan, [self.storage.root / path for path in paths]
+            yield plan, plan.frames.select(pl.all().gather(plan.missing)).to_dicts()
 
-    def _load(self, path: Path) -> L:
-        return self.load(read_image(path))
+    def _load(self, frame: dict[str, Any]) -> L:
+        return self.load(read_image(self.storage.root / frame["path"]), frame)
 
     def _infer(self, batch: list[L]) -> Sequence[R]:
         rows = self.infer(batch)

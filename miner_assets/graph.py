@@ -15,6 +15,7 @@ from miner_assets.detections import detections  # noqa: E402
 from miner_assets.embeddings import embeddings  # noqa: E402
 from miner_assets.filtered_frames import filtered_frames  # noqa: E402
 from miner_assets.frames import frames  # noqa: E402
+from miner_assets.model_choice import device_settings  # noqa: E402
 from miner_assets.search import search_results  # noqa: E402
 from miner_assets.unique_frames import unique_frames  # noqa: E402
 from miner_assets.videos import videos  # noqa: E402
@@ -25,7 +26,7 @@ from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImag
 def build_definitions(workspace: Workspace) -> dg.Definitions:
     """Everything over one workspace. The command line calls this with its own configuration."""
     config = workspace.config
-    device, precision = config.device, config.precision
+    how = device_settings(config)
     return dg.Definitions(
         assets=[
             search_results,
@@ -42,9 +43,9 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         schedules=[automation.refresh_searches],
         resources={
             "workspace": workspace,
-            "text_image_model": TextImageModels(device=device, precision=precision),
-            "image_embedder": ImageEmbedders(device=device, precision=precision),
-            "object_detector": ObjectDetectors(device=device, precision=precision),
+            "text_image_model": TextImageModels(**how),
+            "image_embedder": ImageEmbedders(**how),
+            "object_detector": ObjectDetectors(**how),
         },
         # Models live in the process of the step: a killed run must not leave a child that keeps the device.
         executor=dg.in_process_executor,

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from miner_assets.logic import filtering
+from miner_assets.model_choice import chosen_model
 from miner_assets.video_stage import Task
 from miner_assets.workspace import Workspace
 from miner_resources.errors import NotWanted
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.pacing import YOUTUBE, pool_of
-from miner_resources.records import Json, Rgb, Video
+from miner_resources.records import Json, Rgb, Stage, Video
+from miner_resources.scores import sigmoid
 from miner_resources.web.client import WebClient
 from miner_resources.web.storyboard import storyboard
 from miner_resources.web.trouble import SourceFailed
@@ -53,6 +55,7 @@ class Prescreen:
 
     def __init__(self, workspace: Workspace, models: TextImageModels) -> None:
         self.config = workspace.config.prescreen
+        self._whole = workspace.config
         self._filter = workspace.config.filter
         self._models = models
         self._question = filtering.question(workspace.config.classes)
@@ -85,11 +88,12 @@ class Prescreen:
             )
 
     def _score(self, pictures: Sequence[Rgb]) -> Look:
-        model = self._models.get(self._filter.model, self._filter.batch_size)
-        features = model.image_features(np.stack([model.preprocess.resize(picture) for picture in pictures]))
+        name = chosen_model(self._whole, Stage.FILTER, self._filter.model, fetch=True)
+        model = self._models.get(name, self._filter.batch_size)
+        features = model.image_features([model.prepare(picture) for picture in pictures])
         logits = model.logits(features, model.text_features(self._question.texts))
         positive, _ = filtering.class_logits(logits, self._question)
-        scores = filtering.sigmoid(positive)
+        scores = sigmoid(positive)
         picture, best = np.unravel_index(int(scores.argmax()), scores.shape)
         return Look(float(scores[picture, best]), self._question.classes[int(best)], len(pictures))
 

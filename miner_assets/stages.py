@@ -7,6 +7,7 @@ from miner_assets.download_stage import DownloadStage
 from miner_assets.embeddings import EmbedStage
 from miner_assets.filtered_frames import FilterStage
 from miner_assets.frames import ExtractStage
+from miner_assets.model_choice import device_settings
 from miner_assets.video_stage import VideoStage
 from miner_assets.workspace import Workspace
 from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels
@@ -32,16 +33,12 @@ def asset_key(stage: Stage) -> str:
 def video_stage(stage: Stage, workspace: Workspace) -> VideoStage:
     """A per-video stage as configured, for asking what is up to date; no model is loaded for that."""
     config = workspace.config
-    device, precision = config.device, config.precision
+    how = device_settings(config)
     makers = {
         Stage.DOWNLOAD: lambda: DownloadStage(workspace, config.download),
         Stage.EXTRACT: lambda: ExtractStage(workspace, config.extraction),
-        Stage.FILTER: lambda: FilterStage(
-            workspace, config.filter, TextImageModels(device=device, precision=precision)
-        ),
-        Stage.EMBED: lambda: EmbedStage(workspace, config.dedup, ImageEmbedders(device=device, precision=precision)),
-        Stage.DETECT: lambda: DetectStage(
-            workspace, config.detection, ObjectDetectors(device=device, precision=precision)
-        ),
+        Stage.FILTER: lambda: FilterStage(workspace, config.filter, TextImageModels(**how)),
+        Stage.EMBED: lambda: EmbedStage(workspace, config.dedup, ImageEmbedders(**how)),
+        Stage.DETECT: lambda: DetectStage(workspace, config.detection, ObjectDetectors(**how)),
     }
     return makers[stage]()

@@ -36,6 +36,7 @@ class MinerConfig(Section):
     output_dir: Path = Field(default=Path("output"), description="where everything is written")
     device: str = Field(default="auto", description="auto | cpu | cuda | cuda:N | mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="number format of models")
+    compile_models: bool = Field(default=False, description="compile models: minutes at the start, faster after")
     stages: list[Stage] = Field(default_factory=lambda: list(Stage), description="stages to run")
     urls: list[str] = Field(default_factory=list, description="URLs, local files or folders")
     url_files: list[Path] = Field(default_factory=list, description="text files with one URL a line")

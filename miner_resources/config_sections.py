@@ -6,10 +6,13 @@ read it in its stage.
 
 import re
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from miner_resources.errors import MinerError
+from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE
+from miner_resources.models.sources import default_threshold
 from miner_resources.storage import stable_hash
 
 
@@ -155,23 +158,56 @@ class ExtractionConfig(Section):
     quality: int = Field(default=95, ge=1, le=100, description="JPEG and WebP quality")
 
 
+def _auto_threshold(values: object, key: str, model_key: str, task: str, default_model: str) -> object:
+    """`auto` as the default threshold of the model in the same section."""
+    if not isinstance(values, dict):
+        return values
+    section = cast("dict[str, Any]", values)
+    if section.get(key) != "auto":
+        return section
+    try:
+        return {**section, key: default_threshold(str(section.get(model_key, default_model)), task)}
+    except MinerError as error:
+        raise ValueError(f"{key}: auto needs a model that is known: {error.message}") from None
+
+
+_MODEL = "a name, folder or hub id, or several by preference, separated by commas"
+
+
 class FilterConfig(Section):
     """Keeping frames that show one of the classes."""
 
     force: bool = Field(default=False, description="score again even if nothing changed")
-    model: str = Field(default="siglip2-so400m", min_length=1, description="text-image model: a name, path or hub id")
-    threshold: Fraction01 = Field(default=0.25, description="a frame is kept if a class scores at least this")
+    model: str = Field(default="siglip2-so400m", min_length=1, description=f"text-image model: {_MODEL}")
+    threshold: Fraction01 = Field(
+        default=0.25, description="a frame is kept if a class scores at least this; auto: the model's"
+    )
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _threshold_of_the_model(cls, values: object) -> object:
+        return _auto_threshold(values, "threshold", "model", TEXT_IMAGE, "siglip2-so400m")
 
 
 class DedupConfig(Section):
     """Removing near-duplicates within and across videos."""
 
     force: bool = Field(default=False, description="embed again even if nothing changed")
-    model: str = Field(default="dinov2-base", min_length=1, description="image embedding model: a name, path or hub id")
-    threshold: Cosine = Field(default=0.90, description="cosine similarity from which a frame is a duplicate")
+    model: str = Field(
+        default="dinov2-base", min_length=1, description=f"image embedding model: {_MODEL}; siglip: the filter's own"
+    )
+    resize: Literal["squash", "crop", "pad"] = Field(default="squash", description="how pictures become square")
+    threshold: Cosine = Field(
+        default=0.90, description="cosine similarity from which a frame is a duplicate; auto: the model's"
+    )
     cross_video_threshold: Cosine | None = Field(default=None, description="the same across videos; null: threshold")
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _threshold_of_the_model(cls, values: object) -> object:
+        return _auto_threshold(values, "threshold", "model", EMBEDDING, "dinov2-base")
 
     @property
     def across(self) -> float:
@@ -183,10 +219,23 @@ class DetectionConfig(Section):
     """Finding boxes on the frames that are unique within their video."""
 
     force: bool = Field(default=False, description="detect again even if nothing changed")
-    detector: str = Field(default="grounding-dino", min_length=1, description="detector: a name, path or hub id")
-    confidence_threshold: Fraction01 = Field(default=0.3, description="boxes below are left out of the dataset")
+    detector: str = Field(default="grounding-dino", min_length=1, description=f"detector: {_MODEL}")
+    confidence_threshold: Fraction01 = Field(
+        default=0.3, description="boxes below are left out of the dataset; auto: the model's"
+    )
+    presence_gate: Fraction01 | None = Field(
+        default=None, description="ask for a class only where the filter scored it at least this; null: everywhere"
+    )
+    class_agnostic_nms: Fraction01 | None = Field(
+        default=None, description="of boxes of any class that overlap by more than this IoU the best stays; null: all"
+    )
     save_visualizations: bool = Field(default=True, description="write pictures with boxes drawn")
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _threshold_of_the_model(cls, values: object) -> object:
+        return _auto_threshold(values, "confidence_threshold", "detector", DETECTION, "grounding-dino")
 
 
 class DatasetConfig(Section):

@@ -60,18 +60,25 @@ class _Models(dg.ConfigurableResource[Any]):
 
     device: str = Field(default="auto", description="auto | cpu | cuda | cuda:N | mps")
     precision: str = Field(default="auto", description="auto | fp32 | bf16 | fp16")
+    compile_models: bool = Field(default=False, description="compile models: minutes at the start of each run")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 (Dagster's hook)
         """Runs after the step, or after the run where its steps share a process; also when they failed."""
         SLOT.release()
 
-    def _get(self, kind: str, name: str, batch_size: int | str) -> Any:  # noqa: ANN401 (kinds differ)
+    def _get(self, kind: str, name: str, batch_size: int | str, **how: str) -> Any:  # noqa: ANN401 (kinds differ)
         # torch and transformers take seconds to import: not before a model is wanted.
         from miner_resources.models import loading
 
+        settings = loading.Settings(
+            device=self.device,
+            precision=self.precision,
+            batch_size=batch_size,
+            compiled=self.compile_models,
+            **how,
+        )
         load = getattr(loading, kind)
-        key = (kind, name, self.device, self.precision, batch_size)
-        return SLOT.get(key, lambda: load(name, device=self.device, precision=self.precision, batch_size=batch_size))
+        return SLOT.get((kind, name, settings), lambda: load(name, settings))
 
 
 class TextImageModels(_Models):
@@ -85,9 +92,9 @@ class TextImageModels(_Models):
 class ImageEmbedders(_Models):
     """Turns pictures into vectors."""
 
-    def get(self, name: str, batch_size: int | str = "auto") -> ImageEmbedder:
+    def get(self, name: str, batch_size: int | str = "auto", resize: str = "squash") -> ImageEmbedder:
         """The model of that name, loaded."""
-        return self._get("load_embedder", name, batch_size)
+        return self._get("load_embedder", name, batch_size, resize=resize)
 
 
 class ObjectDetectors(_Models):

@@ -82,15 +82,11 @@ def _device(config: MinerConfig) -> Iterator[Finding]:
 
 
 def _models(config: MinerConfig) -> Iterator[Finding]:
-    from miner_resources.models.catalogue import resolve
-    from miner_resources.models.loading import weights_present
+    from miner_assets.model_choice import possible_models
+    from miner_resources.models.sources import resolve
+    from miner_resources.models.weights import weights_present
 
-    named = (
-        ("filter.model", config.filter.model, "text-image"),
-        ("dedup.model", config.dedup.model, "embedding"),
-        ("detection.detector", config.detection.detector, "detection"),
-    )
-    for key, name, task in named:
+    for _, key, name, task in possible_models(config):
         try:
             source = resolve(name, task)
         except MinerError as error:

@@ -128,16 +128,12 @@ def check_models(config: MinerConfig) -> None:
     Raises:
         ConfigError: with every name that is wrong.
     """
+    from miner_assets.model_choice import possible_models
     from miner_resources.errors import MinerError
-    from miner_resources.models.catalogue import resolve
+    from miner_resources.models.sources import resolve
 
-    named = (
-        (Stage.FILTER, "filter.model", config.filter.model, "text-image"),
-        (Stage.EMBED, "dedup.model", config.dedup.model, "embedding"),
-        (Stage.DETECT, "detection.detector", config.detection.detector, "detection"),
-    )
     problems: list[str] = []
-    for stage, key, name, task in named:
+    for stage, key, name, task in possible_models(config):
         if stage in config.stages:
             try:
                 resolve(name, task)

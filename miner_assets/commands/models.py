@@ -6,7 +6,8 @@ import typer
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import err, out, reports_errors
-from miner_resources.models.catalogue import CATALOGUE, DETECTION, resolve
+from miner_resources.models.catalogue import CATALOGUE, DETECTION
+from miner_resources.models.sources import resolve
 
 models = typer.Typer(no_args_is_help=True, help="The model catalogue.")
 
@@ -32,7 +33,7 @@ def download(name: Annotated[str, typer.Argument(help="A name of `models list`."
 
     Example: video-miner models download siglip2-base
     """
-    from miner_resources.models.loading import fetch_weights
+    from miner_resources.models.weights import fetch_weights
 
     tasks = [entry.task for entry in CATALOGUE if entry.name == name] or [DETECTION]
     for task in tasks:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from miner_resources.config_sections import ClassSpec
 from miner_resources.records import Floats
+from miner_resources.scores import sigmoid
 
 BELOW_THRESHOLD: Final = "below_threshold"
 NEGATIVE_PROMPT: Final = "negative_prompt"
@@ -84,11 +85,6 @@ def class_logits(logits: Floats, asked: Question) -> tuple[Floats, Floats]:
         target = negative if is_negative else positive
         target[:, owner] = np.maximum(target[:, owner], logits[:, column])
     return positive, negative
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """Element-wise 1 / (1 + exp(-x)), computed in float64 so that large logits do not overflow."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.float32)
 
 
 def judge(positive: Floats, negative: Floats, thresholds: Sequence[float]) -> Verdict:

@@ -6,18 +6,33 @@ Importing this module is quick: no torch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from miner_resources.records import Boxes, Floats
+from miner_resources.records import Boxes, Floats, Rgb
 
-if TYPE_CHECKING:
-    from miner_resources.models.preprocess import Preprocess
+Batch = Sequence[Rgb]
+"""N pictures as the model's own `prepare` gives them, or an array of them; N may be 0. They may differ in shape."""
 
-Batch = npt.NDArray[np.uint8]
-"""(N, S, S, 3) pictures at the model's input size, as `preprocess.resize` gives them; N may be 0."""
+Asked = npt.NDArray[np.bool_]
+"""(N, P): whether to look for that text in that picture."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a detector looks for.
+
+    Attributes:
+        prompts: P texts.
+        labels: the class of each text; a class may have several texts.
+        floor: lowest score to report.
+    """
+
+    prompts: tuple[str, ...]
+    labels: tuple[str, ...]
+    floor: float
 
 
 @dataclass(frozen=True)
@@ -31,9 +46,8 @@ class Detections:
 class Adapter(Protocol):
     """What all kinds have."""
 
-    @property
-    def preprocess(self) -> "Preprocess":
-        """How pictures are resized; safe to use from several threads."""
+    def prepare(self, rgb: Rgb) -> Rgb:
+        """(H, W, 3) of any size to what the model takes; safe to call from several threads."""
         ...
 
     @property
@@ -88,24 +102,19 @@ class ObjectDetector(Adapter, Protocol):
     """Finds things that texts describe."""
 
     def detect(
-        self,
-        images: Batch,
-        sizes: Sequence[tuple[int, int]],
-        *,
-        prompts: Sequence[str],
-        labels: Sequence[str],
-        floor: float,
+        self, images: Batch, sizes: Sequence[tuple[int, int]], query: Query, asked: Asked | None = None
     ) -> list[Detections]:
         """Boxes in pixels of the original pictures.
 
         Args:
-            images: at the model's input size.
+            images: as `prepare` gives them.
             sizes: (height, width) of the originals.
-            prompts: P texts.
-            labels: the class of each text; a class may have several texts.
-            floor: lowest score to report.
+            query: what to look for.
+            asked: which texts to look for in which picture; None: all in all. What is not asked for is not found, and
+                costs nothing where a model takes one text at a time.
 
         Returns:
-            one for each picture, boxes by falling score, equal scores from top to bottom and left to right.
+            one for each picture, boxes by falling score, equal scores from top to bottom and left to right; without
+            scores in the order in which the model names them.
         """
         ...

@@ -8,6 +8,9 @@ from typing import Final
 
 from miner_resources.errors import InvalidData
 
+PREPROCESSING: Final = ("preprocessor_config.json", "processor_config.json")
+"""Where checkpoints say how to prepare pictures; the first that exists counts."""
+
 _WEIGHTS: Final = "model.safetensors"
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".txt", ".model"})
 """Files that can change what a model computes."""

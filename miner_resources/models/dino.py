@@ -12,7 +12,7 @@ from transformers import AutoModel
 
 from miner_resources.models.adapter import Batch
 from miner_resources.models.loaded import Checkpoint, LoadedModel, read_weights
-from miner_resources.models.preprocess import read_preprocess
+from miner_resources.models.preprocess import read_preprocess, square
 from miner_resources.records import Floats, check_unit_length
 
 
@@ -20,7 +20,8 @@ class DinoEmbedder(LoadedModel):
     """An `ImageEmbedder`."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint, read_weights(AutoModel, checkpoint), read_preprocess(checkpoint.folder))
+        preprocess = read_preprocess(checkpoint.folder, lambda values: square(values, checkpoint.resize))
+        super().__init__(checkpoint, read_weights(AutoModel, checkpoint), preprocess)
 
     @property
     def dimension(self) -> int:

@@ -1,7 +1,8 @@
 """What adapters of transformers checkpoints share: reading weights and tokenizer, batches, identity, release."""
 
 import copy
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from transformers import AutoTokenizer
 
 from miner_resources.errors import InvalidData
 from miner_resources.models.adapter import Batch
-from miner_resources.models.preprocess import Preprocess
+from miner_resources.models.preprocess import SQUASH, Preprocess
 from miner_resources.models.runtime import Forward, Replicas, choose_batch_size, is_out_of_memory, too_large
-from miner_resources.records import Floats
+from miner_resources.records import Floats, Rgb
 from miner_resources.storage import stable_hash
 
 
@@ -28,6 +29,8 @@ class Checkpoint:
         devices: one replica on each.
         dtype: of the weights.
         batch_size: per forward pass and device, or "auto".
+        resize: how pictures become square, where the family leaves a choice.
+        compiled: whether to compile the model.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Checkpoint:
     devices: tuple[str, ...]
     dtype: torch.dtype
     batch_size: int | str = "auto"
+    resize: str = SQUASH
+    compiled: bool = False
 
 
 class LoadedModel:
@@ -43,16 +48,16 @@ class LoadedModel:
 
     def __init__(self, checkpoint: Checkpoint, model: Any, preprocess: Preprocess) -> None:  # noqa: ANN401
         self.preprocess = preprocess
-        self.identity = stable_hash(checkpoint.identity, str(checkpoint.dtype), list(astuple(preprocess)))
+        self.identity = stable_hash(checkpoint.identity, str(checkpoint.dtype), repr(preprocess), checkpoint.compiled)
         self._name = checkpoint.name
         self._dtype = checkpoint.dtype
         self._config: Any = model.config
         self._replicas = Replicas(
-            _replicated(model, checkpoint),
+            [self._compiled(replica, checkpoint) for replica in _replicated(model, checkpoint)],
             checkpoint.devices,
             name=checkpoint.name,
             dtype=checkpoint.dtype,
-            size=choose_batch_size(checkpoint.batch_size, preprocess.size, checkpoint.devices[0]),
+            size=choose_batch_size(checkpoint.batch_size, preprocess.pixels, checkpoint.devices[0]),
         )
 
     @property
@@ -64,13 +69,28 @@ class LoadedModel:
         """Free the device's memory."""
         self._replicas.release()
 
+    def prepare(self, rgb: Rgb) -> Rgb:
+        """A picture at the size that the model takes."""
+        return self.preprocess.resize(rgb)
+
+    def hot_parts(self, model: Any) -> Sequence[Any]:  # noqa: ANN401 (transformers' classes are untyped)
+        """The modules that take the time and whose inputs always have one shape: what is worth compiling."""
+        return [model]
+
+    def _compiled(self, model: Any, checkpoint: Checkpoint) -> Any:  # noqa: ANN401
+        if checkpoint.compiled:
+            for part in self.hot_parts(model):
+                part.compile(dynamic=False)
+        return model
+
     def _run(self, images: Batch, forward: Forward) -> list[Floats]:
-        side = self.preprocess.size
-        if images.shape[1:] != (side, side, 3) or images.dtype.name != "uint8":
-            raise InvalidData(
-                f"{self._name} takes (N, {side}, {side}, 3) uint8, got {images.shape} {images.dtype}",
-                remedy="resize pictures with the model's own preprocess",
-            )
+        for image in images:
+            fits = image.ndim == 3 and image.shape[2] == 3 and self.preprocess.accepts(*image.shape[:2])
+            if not fits or image.dtype.name != "uint8":
+                raise InvalidData(
+                    f"{self._name} takes uint8 pictures as it prepares them, got {image.shape} {image.dtype}",
+                    remedy="call prepare() on each picture first",
+                )
         return self._replicas.run(images, forward)
 
 

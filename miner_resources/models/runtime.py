@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,17 +12,17 @@ import torch
 
 from miner_resources.errors import NotConfigured
 from miner_resources.models.adapter import Batch
-from miner_resources.records import Floats
+from miner_resources.records import Floats, Rgb
 
-SMALL_INPUT: Final = 96
-CPU_BATCH: Final = 8
-CPU_BATCH_SMALL: Final = 16
+CPU_BATCH_MAX: Final = 16
+CPU_PIXELS: Final = 2 * 1024 * 1024
+"""In a batch: larger ones are no faster on a CPU, and a detector's take gigabytes."""
 GPU_BATCH_MAX: Final = 256
 BYTES_PER_PIXEL: Final = 600
 """Activations of a ViT-L in half precision per input pixel, with room to spare (not measured on a GPU yet)."""
 
 Forward = Callable[[Any, torch.Tensor], Sequence[torch.Tensor]]
-"""(model, (size, S, S, 3) uint8 on its device) → tensors of `size` rows."""
+"""(model, (size, H, W, 3) uint8 on its device) → tensors of `size` rows."""
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _working_sizes: dict[tuple[str, str, torch.dtype], int] = {}
@@ -81,26 +82,41 @@ def choose_dtype(precision: str, device: str) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
 
 
-def choose_batch_size(setting: int | str, input_size: int, device: str) -> int:
-    """Pictures per forward pass: as set, or by device, its memory and the input size.
+def choose_batch_size(setting: int | str, pixels: int, device: str) -> int:
+    """Pictures per forward pass: as set, or a power of two by device, its memory and the pixels of a picture.
 
     Total memory counts, not what is free just now: the same machine should round the same way in every run.
     """
     if isinstance(setting, int):
         return max(1, setting)
-    if not device.startswith("cuda"):
-        return CPU_BATCH_SMALL if input_size <= SMALL_INPUT else CPU_BATCH
-    total = torch.cuda.get_device_properties(device).total_memory
-    fitting = total // 2 // (input_size * input_size * BYTES_PER_PIXEL)
-    return 2 ** (max(1, min(GPU_BATCH_MAX, fitting)).bit_length() - 1)
+    if device.startswith("cuda"):
+        total = torch.cuda.get_device_properties(device).total_memory
+        return _power_of_two(min(GPU_BATCH_MAX, total // 2 // (pixels * BYTES_PER_PIXEL)))
+    return _power_of_two(min(CPU_BATCH_MAX, CPU_PIXELS // pixels))
+
+
+def _power_of_two(most: int) -> int:
+    return 2 ** (max(1, most).bit_length() - 1)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Pictures of one shape that go through the model together.
+
+    Attributes:
+        places: their numbers in the batch that was handed over.
+    """
+
+    places: list[int]
+    images: list[Rgb]
 
 
 class Replicas:
     """One copy of a model per device; pictures are computed in batches that all have the same size.
 
-    Short batches are padded, because kernels round differently for different shapes: this way the result of a picture
-    does not depend on how many others came along, so a resumed run gives the same bytes. When memory runs out the size
-    is halved, for good.
+    Pictures of different shapes never share a batch, and short batches are padded, because kernels round differently
+    for different shapes: this way the result of a picture does not depend on which others came along, so a resumed run
+    gives the same bytes. When memory runs out the size is halved, for good.
     """
 
     def __init__(self, models: Sequence[Any], on: Sequence[str], *, name: str, dtype: torch.dtype, size: int) -> None:
@@ -124,7 +140,7 @@ class Replicas:
         """Compute all pictures, batches in turn on the devices, with a thread for each.
 
         Args:
-            images: (N, S, S, 3), N ≥ 1.
+            images: N ≥ 1 of (H, W, 3).
             forward: the forward pass; called in inference mode.
 
         Returns:
@@ -133,9 +149,12 @@ class Replicas:
         Raises:
             NotConfigured: not even one picture fits into memory.
         """
-        while (rows := self._all(images, forward)) is None:
+        while (outputs := self._all(self._chunks(images), forward)) is None:
             self._halve()
-        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        rows: dict[int, list[Floats]] = {}
+        for chunk, parts in outputs:
+            rows |= {place: [part[row] for part in parts] for row, place in enumerate(chunk.places)}
+        return [np.stack(column) for column in zip(*(rows[place] for place in range(len(images))), strict=True)]
 
     def release(self) -> None:
         """Let go of the models and give cached device memory back."""
@@ -143,9 +162,18 @@ class Replicas:
         gc.collect()
         free_memory()
 
-    def _all(self, images: Batch, forward: Forward) -> list[list[Floats]] | None:
-        """Outputs of each batch in order; None if memory ran out on a device."""
-        chunks = [images[start : start + self.size] for start in range(0, len(images), self.size)]
+    def _chunks(self, images: Batch) -> list[_Chunk]:
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for place, image in enumerate(images):
+            shapes.setdefault(image.shape, []).append(place)
+        return [
+            _Chunk(places[start : start + self.size], [images[place] for place in places[start : start + self.size]])
+            for places in shapes.values()
+            for start in range(0, len(places), self.size)
+        ]
+
+    def _all(self, chunks: list[_Chunk], forward: Forward) -> list[tuple[_Chunk, list[Floats]]] | None:
+        """Outputs of each chunk; None if memory ran out on a device."""
         lanes = min(len(self._on), len(chunks))
         if lanes == 1:
             done = [self._lane(0, chunks, forward)]
@@ -154,24 +182,28 @@ class Replicas:
                 started = [pool.submit(self._lane, lane, chunks[lane::lanes], forward) for lane in range(lanes)]
                 done = [future.result() for future in started]
         found = [lane for lane in done if lane is not None]
-        return [found[i % lanes][i // lanes] for i in range(len(chunks))] if len(found) == lanes else None
+        return [output for lane in found for output in lane] if len(found) == lanes else None
 
-    def _lane(self, lane: int, chunks: Sequence[Batch], forward: Forward) -> list[list[Floats]] | None:
-        rows: list[list[Floats]] = []
+    def _lane(self, lane: int, chunks: Sequence[_Chunk], forward: Forward) -> list[tuple[_Chunk, list[Floats]]] | None:
+        outputs: list[tuple[_Chunk, list[Floats]]] = []
         for chunk in chunks:
-            outputs = self._one(self._models[lane], self._on[lane], chunk, forward)
-            if outputs is None:
+            parts = self._one(self._models[lane], self._on[lane], chunk.images, forward)
+            if parts is None:
                 return None
-            rows.append(outputs)
-        return rows
+            outputs.append((chunk, parts))
+        return outputs
 
     @torch.inference_mode()
-    def _one(self, model: Any, device: str, images: Batch, forward: Forward) -> list[Floats] | None:  # noqa: ANN401
+    def _one(
+        self,
+        model: Any,  # noqa: ANN401
+        device: str,
+        images: list[Rgb],
+        forward: Forward,
+    ) -> list[Floats] | None:
         """None if memory ran out; nothing refers to the error's tensors by then."""
-        padded = images
-        if len(images) < self.size:
-            padded = np.zeros((self.size, *images.shape[1:]), np.uint8)
-            padded[: len(images)] = images
+        padded = np.zeros((self.size, *images[0].shape), np.uint8)
+        np.stack(images, out=padded[: len(images)])
         try:
             return [to_numpy(output[: len(images)]) for output in forward(model, _moved(padded, device))]
         except RuntimeError as error:
@@ -212,13 +244,8 @@ def to_numpy(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """Scores in 0..1, computed in float64: no overflow, and no rounding before the last step."""
-    return (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
-
-
-def _moved(images: Batch, device: str) -> torch.Tensor:
-    tensor = torch.from_numpy(images if images.flags.writeable else images.copy())
+def _moved(images: npt.NDArray[np.uint8], device: str) -> torch.Tensor:
+    tensor = torch.from_numpy(images)
     if device.startswith("cuda"):
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

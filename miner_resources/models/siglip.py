@@ -14,7 +14,7 @@ from transformers import SiglipModel
 
 from miner_resources.models.adapter import Batch
 from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
-from miner_resources.models.preprocess import read_preprocess
+from miner_resources.models.preprocess import read_preprocess, square
 from miner_resources.models.runtime import to_numpy
 from miner_resources.records import Floats, check_unit_length
 
@@ -28,7 +28,8 @@ class SiglipTextImageModel(LoadedModel):
         self._scale = float(model.logit_scale.detach().float().exp())
         self._bias = float(model.logit_bias.detach().float())
         self._texts: dict[str, Floats] = {}
-        super().__init__(checkpoint, model, read_preprocess(checkpoint.folder))
+        preprocess = read_preprocess(checkpoint.folder, lambda values: square(values, checkpoint.resize))
+        super().__init__(checkpoint, model, preprocess)
 
     @property
     def dimension(self) -> int:
@@ -57,6 +58,10 @@ class SiglipTextImageModel(LoadedModel):
         """(N, P): cosine · scale + bias, in float64 so that the number of rows does not change the last bit."""
         cosine = image_features.astype(np.float64) @ text_features.astype(np.float64).T
         return (cosine * self._scale + self._bias).astype(np.float32)
+
+    def hot_parts(self, model: Any) -> Sequence[Any]:  # noqa: ANN401
+        """The image tower; texts are encoded once."""
+        return [model.vision_model]
 
     def _forward(self, model: Any, images: torch.Tensor) -> tuple[torch.Tensor]:  # noqa: ANN401
         pixels = self.preprocess.normalize(images, self._dtype)

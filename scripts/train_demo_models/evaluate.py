@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from miner_resources.demo.world import HEIGHT, WIDTH
+from miner_resources.models.adapter import Query
 from miner_resources.models.boxes import iou
 from miner_resources.models.catalogue import CHECKPOINTS
-from miner_resources.models.loading import load_detector, load_embedder, load_text_image_model
-from miner_resources.models.runtime import sigmoid
+from miner_resources.models.loading import Settings, load_detector, load_embedder, load_text_image_model
+from miner_resources.scores import sigmoid
 from scripts.train_demo_models.frames import NAMES, Frames, load_frames
 
-SETTINGS: Any = {"device": "cpu", "precision": "fp32", "batch_size": "auto"}
+SETTINGS = Settings(device="cpu", precision="fp32")
 Report = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ def write_metrics(work: Path) -> Path:
 
 
 def _filter(pool: Frames) -> Report:
-    model = load_text_image_model("demo", **SETTINGS)
+    model = load_text_image_model("demo", SETTINGS)
     features = model.image_features(pool.siglip.reshape(-1, *pool.siglip.shape[2:]))
     labels = pool.labels.reshape(len(features), -1)
     shown = np.stack([(labels == place).any(1) for place in range(len(NAMES))], 1)
@@ -57,7 +58,7 @@ def _filter(pool: Frames) -> Report:
 
 
 def _embedder(pool: Frames) -> Report:
-    model = load_embedder("demo", **SETTINGS)
+    model = load_embedder("demo", SETTINGS)
     vectors = model.embed(pool.dino.reshape(-1, *pool.dino.shape[2:])).reshape(len(pool.dino), 3, -1)
     shot = (vectors[:, 0] * vectors[:, 1]).sum(1)
     copy = (vectors[:, 0] * vectors[:, 2]).sum(1)
@@ -74,10 +75,10 @@ def _embedder(pool: Frames) -> Report:
 
 
 def _detector(pool: Frames) -> Report:
-    model = load_detector("demo", **SETTINGS)
+    model = load_detector("demo", SETTINGS)
     images = pool.owl.reshape(-1, *pool.owl.shape[2:])
     sizes = [(HEIGHT, WIDTH)] * len(images)
-    found = model.detect(images, sizes, prompts=NAMES, labels=NAMES, floor=0.05)
+    found = model.detect(images, sizes, Query(tuple(NAMES), tuple(NAMES), 0.05))
     boxes, labels = pool.boxes.reshape(len(images), -1, 4), pool.labels.reshape(len(images), -1)
     precisions: list[float] = []
     sure = right = 0

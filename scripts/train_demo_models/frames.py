@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from miner_resources.demo.rendering import Box, SceneRenderer, compress, film, first_look, other_look
 from miner_resources.demo.world import CLASSES, SCENE_SECONDS, SceneKind, make_scene
-from miner_resources.models.preprocess import Preprocess
+from miner_resources.models.preprocess import PAD, Square
 from miner_resources.records import Rgb
 
 NAMES: Final = list(CLASSES)
@@ -25,13 +25,11 @@ SPLITS: Final = {"train": (0, 7000), "val": (5_000_000, 600), "test": (8_000_000
 WORTH_WORKERS: Final = 300
 
 HALF: Final = (0.5, 0.5, 0.5)
-SIGLIP_INPUT: Final = Preprocess(size=64, pad=False, mode="bicubic", mean=HALF, std=HALF)
-DINO_INPUT: Final = Preprocess(
-    size=48, pad=False, mode="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
-OWL_INPUT: Final = Preprocess(
+SIGLIP_INPUT: Final = Square(size=64, mode="bicubic", mean=HALF, std=HALF)
+DINO_INPUT: Final = Square(size=48, mode="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+OWL_INPUT: Final = Square(
     size=96,
-    pad=True,
+    resize_to=PAD,
     mode="bilinear",
     mean=(0.48145466, 0.4578275, 0.40821073),
     std=(0.26862954, 0.26130258, 0.27577711),

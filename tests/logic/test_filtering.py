@@ -10,7 +10,6 @@ from miner_assets.logic.filtering import (
     class_logits,
     judge,
     question,
-    sigmoid,
 )
 from miner_resources.config_sections import ClassSpec
 
@@ -33,12 +32,6 @@ def test_a_class_scores_as_its_best_prompt() -> None:
     positive, negative = class_logits(logits([1, 2, 3, 4]), asked)
     assert positive.tolist() == [[1, 3]]
     assert negative.tolist() == [[4, NO_NEGATIVE]]
-
-
-def test_sigmoid_is_exact_and_does_not_overflow() -> None:
-    values = sigmoid(logits([-200.0, -2.0, 0.0, 2.0, 200.0]))[0]
-    expected = [0.0, 1 / (1 + np.exp(2.0)), 0.5, 1 / (1 + np.exp(-2.0)), 1.0]
-    np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
 def test_reasons_say_why_a_frame_was_dropped() -> None:

@@ -15,15 +15,18 @@ import torch
 from transformers import AutoModel, AutoTokenizer, Owlv2ForObjectDetection, Owlv2Processor, SiglipModel
 
 from miner_resources.errors import InvalidData, NotConfigured
-from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, resolve
+from miner_resources.models.adapter import Query
+from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE
 from miner_resources.models.loaded import Checkpoint
-from miner_resources.models.loading import load_detector, load_embedder, load_text_image_model
+from miner_resources.models.loading import Settings, load_detector, load_embedder, load_text_image_model
 from miner_resources.models.owlv2 import Owlv2Detector
-from miner_resources.models.runtime import sigmoid
+from miner_resources.models.sources import resolve
+from miner_resources.scores import sigmoid
 
 PROMPTS = ("A red circle", "dog", "the blue square")
 LABELS = ("circle", "dog", "square")
 FLOOR = 0.1
+QUERY = Query(PROMPTS, LABELS, FLOOR)
 LOGIT_TOLERANCE = 1e-4
 """Ours against transformers' own forward pass, both in float32."""
 BF16_TOLERANCE = 0.05
@@ -39,6 +42,11 @@ class Case:
     load: Callable[..., Any]
     call: Callable[[Any, np.ndarray], list[np.ndarray]]
 
+    def on(self, checkpoints, **settings):
+        """Its model, loaded from the tiny checkpoint."""
+        folder = str(getattr(checkpoints, self.family))
+        return self.load(folder, Settings(**{"device": "cpu", "precision": "fp32", "batch_size": BATCH} | settings))
+
     def __str__(self):
         return f"{self.load.__name__.removeprefix('load_')}-{self.family}"
 
@@ -52,15 +60,21 @@ def _vectors(model, images):
 
 
 def _boxes(model, images):
-    found = model.detect(images, [(40, 90)] * len(images), prompts=PROMPTS, labels=LABELS, floor=FLOOR)
-    return [np.column_stack([each.boxes.xyxy, each.boxes.scores]) for each in found]
+    return [_array(each) for each in model.detect(images, [(40, 90)] * len(images), QUERY)]
+
+
+def _array(found):
+    """Boxes, the numbers of their classes and, if there are any, their scores."""
+    scores = np.zeros(len(found.boxes)) if found.boxes.scores is None else found.boxes.scores
+    return np.column_stack([found.boxes.xyxy, [LABELS.index(label) for label in found.boxes.labels], scores])
 
 
 SIGLIP = Case("siglip", load_text_image_model, _scores)
 DINO = [Case(name, load_embedder, _vectors) for name in ("dinov2", "dinov2_with_registers", "dinov3")]
 EMBEDDERS = [*DINO, Case("siglip", load_embedder, _vectors)]
 OWLV2 = Case("owlv2", load_detector, _boxes)
-CASES = [SIGLIP, *EMBEDDERS, OWLV2]
+DETECTORS = [OWLV2]
+CASES = [SIGLIP, *EMBEDDERS, *DETECTORS]
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +85,7 @@ def loaded(checkpoints):
     def get(case, **settings):
         key = (case, *sorted(settings.items()))
         if key not in models:
-            folder = str(getattr(checkpoints, case.family))
-            models[key] = case.load(folder, **{"device": "cpu", "precision": "fp32", "batch_size": BATCH} | settings)
+            models[key] = case.on(checkpoints, **settings)
         return models[key]
 
     yield get
@@ -81,8 +94,9 @@ def loaded(checkpoints):
 
 
 def pictures(model, count, seed=1):
-    side = model.preprocess.size
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    """Noise of one size, as the model takes it."""
+    rng = np.random.default_rng(seed)
+    return [model.prepare(rng.integers(0, 256, (60, 100, 3), dtype=np.uint8)) for _ in range(count)]
 
 
 def same(one, other):
@@ -99,7 +113,7 @@ def test_a_result_does_not_depend_on_the_other_pictures(case, loaded):
     together = case.call(model, images)
     assert same(together, [row for i in range(11) for row in case.call(model, images[i : i + 1])])
     order = np.random.default_rng(2).permutation(11)
-    assert same([together[i] for i in order], case.call(model, images[order]))
+    assert same([together[i] for i in order], case.call(model, [images[i] for i in order]))
     assert same(together[3:10], case.call(model, images[3:10]))
 
 
@@ -113,8 +127,7 @@ def test_pictures_differ_in_their_results(case, loaded):
 def test_several_devices_give_the_same_in_the_same_order(case, loaded, monkeypatch, checkpoints):
     images = pictures(loaded(case), 11)
     monkeypatch.setattr("miner_resources.models.loading.devices", lambda _: ("cpu", "cpu", "cpu"))
-    folder = str(getattr(checkpoints, case.family))
-    model = case.load(folder, device="auto", precision="fp32", batch_size=BATCH)
+    model = case.on(checkpoints, device="auto")
     assert model.batch_size == 3 * BATCH
     assert same(case.call(model, images), case.call(loaded(case), images))
 
@@ -122,7 +135,9 @@ def test_several_devices_give_the_same_in_the_same_order(case, loaded, monkeypat
 @every
 def test_loading_again_gives_the_same_bits_and_identity(case, loaded, checkpoints):
     model = loaded(case)
-    again = case.load(str(getattr(checkpoints, case.family)), device="cpu", precision="fp32", batch_size=BATCH)
+    again = case.load(
+        str(getattr(checkpoints, case.family)), Settings(device="cpu", precision="fp32", batch_size=BATCH)
+    )
     images = pictures(model, 5)
     assert same(case.call(model, images), case.call(again, images))
     assert again.identity == model.identity
@@ -138,22 +153,40 @@ def test_no_pictures_give_no_rows(case, loaded):
 def test_any_shape_of_picture_works(case, loaded, shape):
     model = loaded(case)
     rgb = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    (row,) = case.call(model, model.preprocess.resize(rgb)[None])
+    (row,) = case.call(model, [model.prepare(rgb)])
     assert np.isfinite(row).all()
 
 
 @every
 def test_pictures_of_another_size_are_refused(case, loaded):
     model = loaded(case)
-    with pytest.raises(InvalidData, match="takes"):
-        case.call(model, np.zeros((2, 5, 5, 3), np.uint8))
-    with pytest.raises(InvalidData, match="takes"):
-        case.call(model, pictures(model, 2).astype(np.float32))
+    fine = pictures(model, 1)
+    for wrong in (np.zeros((5, 5, 3), np.uint8), fine[0].astype(np.float32), fine[0][..., 0]):
+        with pytest.raises(InvalidData, match="takes"):
+            case.call(model, [*fine, wrong])
+
+
+@every
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 4), (40, 60, 1), (0, 60, 3)], ids=str)
+def test_what_is_no_rgb_picture_is_refused(case, loaded, shape):
+    with pytest.raises(InvalidData, match="must be"):
+        loaded(case).prepare(np.zeros(shape, np.uint8))
+
+
+@every
+def test_pictures_of_several_shapes_may_come_together(case, loaded):
+    model = loaded(case)
+    rng = np.random.default_rng(5)
+    shapes = [(60, 100), (100, 60), (60, 100), (80, 80), (60, 100), (30, 120), (60, 100)]
+    images = [model.prepare(rng.integers(0, 256, (*shape, 3), dtype=np.uint8)) for shape in shapes]
+    assert same(case.call(model, images), [row for image in images for row in case.call(model, [image])])
 
 
 @every
 def test_weights_are_float32_on_the_cpu_whatever_the_file_says(case, checkpoints):
-    model = case.load(str(getattr(checkpoints, case.family)), device="cpu", precision="auto", batch_size="auto")
+    model = case.load(
+        str(getattr(checkpoints, case.family)), Settings(device="cpu", precision="auto", batch_size="auto")
+    )
     assert model.batch_size == 16
     assert {weight.dtype for weight in model._replicas.first[0].parameters()} == {torch.float32}
 
@@ -165,7 +198,7 @@ def test_number_format_is_part_of_the_identity(case, loaded):
 
 @every
 def test_release_frees_the_model_and_may_be_repeated(case, checkpoints):
-    model = case.load(str(getattr(checkpoints, case.family)), device="cpu", precision="fp32", batch_size=1)
+    model = case.on(checkpoints, batch_size=1)
     case.call(model, pictures(model, 1))
     weights = weakref.ref(next(model._replicas.first[0].parameters()))
     model.release()
@@ -198,7 +231,7 @@ def test_a_vector_is_the_class_token(case, loaded, checkpoints):
     images = pictures(model, 3)
     reference = AutoModel.from_pretrained(getattr(checkpoints, case.family), dtype=torch.float32).eval()
     with torch.no_grad():
-        hidden = reference(pixel_values=model.preprocess.normalize(torch.from_numpy(images), torch.float32))
+        hidden = reference(pixel_values=model.preprocess.normalize(torch.from_numpy(np.stack(images)), torch.float32))
     expected = torch.nn.functional.normalize(hidden.last_hidden_state[:, 0], dim=-1)
     np.testing.assert_allclose(model.embed(images), expected.numpy(), atol=1e-5)
 
@@ -210,7 +243,7 @@ def test_logits_are_those_of_transformers(loaded, checkpoints):
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.siglip)
     ids = tokenizer([text.lower() for text in PROMPTS], padding="max_length", max_length=16, return_tensors="pt")
     with torch.no_grad():
-        pixels = model.preprocess.normalize(torch.from_numpy(images), torch.float32)
+        pixels = model.preprocess.normalize(torch.from_numpy(np.stack(images)), torch.float32)
         expected = reference(input_ids=ids.input_ids, pixel_values=pixels).logits_per_image.numpy()
     actual = model.logits(model.image_features(images), model.text_features(PROMPTS))
     assert actual.dtype == np.float32
@@ -242,10 +275,10 @@ def test_boxes_are_those_of_transformers(loaded, checkpoints):
     processor = Owlv2Processor.from_pretrained(checkpoints.owlv2)
     texts = processor.tokenizer([text.lower() for text in PROMPTS] * 2, padding="max_length", return_tensors="pt")
     with torch.no_grad():
-        pixels = model.preprocess.normalize(torch.from_numpy(images), torch.float32)
+        pixels = model.preprocess.normalize(torch.from_numpy(np.stack(images)), torch.float32)
         outputs = reference(pixel_values=pixels, **texts)
     expected = processor.post_process_grounded_object_detection(outputs, threshold=0, target_sizes=sizes)
-    found = model.detect(images, sizes, prompts=PROMPTS, labels=PROMPTS, floor=0)
+    found = model.detect(images, sizes, Query(PROMPTS, PROMPTS, 0))
     for want, got, (height, width) in zip(expected, found, sizes, strict=True):
         assert len(got.boxes)
         limit = torch.tensor([width, height, width, height])
@@ -257,46 +290,70 @@ def test_boxes_are_those_of_transformers(loaded, checkpoints):
             assert prompt == PROMPTS[int(want["labels"][row])]
 
 
-def test_boxes_lie_in_the_picture_and_come_best_first(loaded):
-    model = loaded(OWLV2)
+each_detector = pytest.mark.parametrize("case", DETECTORS, ids=str)
+
+
+@each_detector
+def test_boxes_lie_in_the_picture_and_come_best_first(case, loaded):
+    model = loaded(case)
     sizes = [(40, 90), (300, 20), (1, 1)]
-    for found, (height, width) in zip(
-        model.detect(pictures(model, 3), sizes, prompts=PROMPTS, labels=LABELS, floor=FLOOR), sizes, strict=True
-    ):
+    for found, (height, width) in zip(model.detect(pictures(model, 3), sizes, QUERY), sizes, strict=True):
         xyxy, scores = found.boxes.xyxy, found.boxes.scores
-        assert xyxy.dtype == scores.dtype == np.float32
+        assert xyxy.dtype == np.float32
         assert (xyxy >= 0).all()
         assert (xyxy <= [width, height, width, height]).all()
         assert (xyxy[:, 2:] > xyxy[:, :2]).all()
-        assert (scores >= FLOOR).all()
-        assert (np.diff(scores) <= 0).all()
-        assert {LABELS[PROMPTS.index(prompt)] for prompt in found.prompts} == set(found.boxes.labels)
+        assert [LABELS[PROMPTS.index(prompt)] for prompt in found.prompts] == list(found.boxes.labels)
+        if scores is not None:
+            assert scores.dtype == np.float32
+            assert (scores >= FLOOR).all()
+            assert (np.diff(scores) <= 0).all()
+
+
+@each_detector
+def test_what_is_not_asked_for_is_not_found_and_changes_nothing_else(case, loaded):
+    model = loaded(case)
+    images, sizes = pictures(model, 3), [(40, 90)] * 3
+    asked = np.ones((3, len(PROMPTS)), np.bool_)
+    everything = model.detect(images, sizes, QUERY)
+    assert same([*map(_array, model.detect(images, sizes, QUERY, asked))], [*map(_array, everything)])
+    asked[1] = [True, False, False]
+    asked[2] = False
+    some = model.detect(images, sizes, QUERY, asked)
+    assert np.array_equal(_array(some[0]), _array(everything[0]))
+    assert set(some[1].boxes.labels) <= {LABELS[0]}
+    assert len(some[2].boxes) == 0
+
+
+@each_detector
+def test_without_prompts_or_pictures_there_are_no_boxes(case, loaded):
+    model = loaded(case)
+    found = model.detect(pictures(model, 2), [(9, 9)] * 2, Query((), (), 0))
+    assert [len(each.boxes) for each in found] == [0, 0]
+    assert model.detect([], [], QUERY) == []
+
+
+@each_detector
+def test_a_size_is_needed_for_every_picture(case, loaded):
+    model = loaded(case)
+    with pytest.raises(ValueError, match="zip"):
+        model.detect(pictures(model, 2), [(9, 9)], QUERY)
 
 
 def test_prompts_of_one_class_suppress_each_other(loaded):
     model = loaded(OWLV2)
     images = pictures(model, 4)
-    several = model.detect(images, [(64, 64)] * 4, prompts=PROMPTS, labels=PROMPTS, floor=0)
-    one = model.detect(images, [(64, 64)] * 4, prompts=PROMPTS, labels=["thing"] * 3, floor=0)
+    several = model.detect(images, [(64, 64)] * 4, Query(PROMPTS, PROMPTS, 0))
+    one = model.detect(images, [(64, 64)] * 4, Query(PROMPTS, ("thing",) * 3, 0))
     assert all(set(found.boxes.labels) == {"thing"} for found in one)
     assert sum(len(found.boxes) for found in one) <= sum(len(found.boxes) for found in several)
     assert {prompt for found in one for prompt in found.prompts} <= set(PROMPTS)
 
 
-def test_without_prompts_or_above_all_scores_there_are_no_boxes(loaded):
+def test_a_floor_above_all_scores_leaves_no_boxes(loaded):
     model = loaded(OWLV2)
-    images = pictures(model, 2)
-    for found in (
-        model.detect(images, [(9, 9)] * 2, prompts=[], labels=[], floor=0),
-        model.detect(images, [(9, 9)] * 2, prompts=PROMPTS, labels=LABELS, floor=1.1),
-    ):
-        assert [len(each.boxes) for each in found] == [0, 0]
-
-
-def test_a_size_is_needed_for_every_picture(loaded):
-    model = loaded(OWLV2)
-    with pytest.raises(ValueError, match="zip"):
-        model.detect(pictures(model, 2), [(9, 9)], prompts=PROMPTS, labels=LABELS, floor=0)
+    found = model.detect(pictures(model, 2), [(9, 9)] * 2, Query(PROMPTS, LABELS, 1.1))
+    assert [len(each.boxes) for each in found] == [0, 0]
 
 
 def test_heads_stay_in_float32(checkpoints):
@@ -314,7 +371,7 @@ def test_heads_stay_in_float32(checkpoints):
     inner = model._replicas.first[0]
     assert {weight.dtype for weight in inner.box_head.parameters()} == {torch.float32}
     assert {weight.dtype for weight in inner.owlv2.vision_model.parameters()} == {torch.bfloat16}
-    found = model.detect(pictures(model, 2), [(1080, 1920)] * 2, prompts=PROMPTS, labels=LABELS, floor=0)
+    found = model.detect(pictures(model, 2), [(1080, 1920)] * 2, Query(PROMPTS, LABELS, 0))
     coarse = torch.tensor(found[0].boxes.xyxy / 1920).bfloat16().float().numpy() * 1920
     assert not np.array_equal(coarse, found[0].boxes.xyxy)
 
@@ -339,4 +396,4 @@ def test_tasks_are_not_mixed_up(checkpoints):
         (load_text_image_model, checkpoints.dinov2, TEXT_IMAGE),
     ):
         with pytest.raises(NotConfigured, match=f"cannot use for {task}"):
-            load(str(folder), device="cpu", precision="fp32", batch_size=1)
+            load(str(folder), Settings(device="cpu", batch_size=1))

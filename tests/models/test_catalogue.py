@@ -8,16 +8,17 @@ import sys
 import pytest
 
 from miner_resources.errors import InvalidData, NotConfigured, NotFound
-from miner_resources.models import catalogue
-from miner_resources.models.catalogue import CATALOGUE, DETECTION, EMBEDDING, PLANNED, TEXT_IMAGE, names, resolve
+from miner_resources.models import sources
+from miner_resources.models.catalogue import CATALOGUE, DETECTION, EMBEDDING, TEXT_IMAGE, ModelEntry, names
 from miner_resources.models.checkpoints import content_hash, is_complete
+from miner_resources.models.sources import FAMILIES, SERVICES, candidates, default_threshold, resolve
 
 TASKS = (TEXT_IMAGE, EMBEDDING, DETECTION)
 
 
 def test_rows_are_unique_and_have_one_source_each():
     assert len({(entry.name, entry.task) for entry in CATALOGUE}) == len(CATALOGUE)
-    assert all((entry.hub_id is None) != (entry.folder is None) for entry in CATALOGUE)
+    assert all(sum(map(bool, (entry.hub_id, entry.folder, entry.service))) == 1 for entry in CATALOGUE)
     assert all(entry.licence and entry.licence_url for entry in CATALOGUE)
 
 
@@ -56,19 +57,53 @@ def test_what_is_neither_name_nor_folder_nor_hub_id_is_not_found(name):
         resolve(name, TEXT_IMAGE)
 
 
-@pytest.mark.parametrize(("task", "name"), [(task, name) for task, planned in PLANNED.items() for name in planned])
-def test_planned_models_say_what_is_available_instead(task, name):
-    with pytest.raises(NotConfigured) as caught:
-        resolve(name, task)
-    assert "not supported by this version" in caught.value.message
-    assert f"available: {', '.join(names(task))}" in caught.value.remedy
-
-
-def test_a_planned_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+def test_a_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
     (tmp_path / "grounding-dino").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotConfigured, match="not supported"):
-        resolve("grounding-dino", DETECTION)
+    assert resolve("grounding-dino", DETECTION).location == "IDEA-Research/grounding-dino-base"
+
+
+@pytest.mark.parametrize("entry", [entry for entry in CATALOGUE if entry.service], ids=lambda entry: entry.name)
+def test_services_need_no_weights(entry):
+    source = resolve(entry.name, DETECTION)
+    assert source.is_service
+    assert source.family == entry.family
+    assert entry.name in source.identity
+
+
+def test_every_row_has_an_adapter():
+    known = {(family, task) for (_, task), family in FAMILIES.items()} | {(name, DETECTION) for name in SERVICES}
+    assert {(entry.family, entry.task) for entry in CATALOGUE} <= known
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "threshold"),
+    [
+        ("siglip2-so400m", TEXT_IMAGE, 0.25),
+        ("dinov2-base", EMBEDDING, 0.90),
+        ("dinov3-base, dinov2-base", EMBEDDING, 0.90),
+        ("siglip", EMBEDDING, 0.95),
+        ("siglip2-base", EMBEDDING, 0.95),
+        ("grounding-dino", DETECTION, 0.3),
+        ("owlv2", DETECTION, 0.2),
+        ("florence2", DETECTION, 0),
+        ("org/unknown", DETECTION, 0.3),
+    ],
+)
+def test_every_model_has_a_threshold_to_start_from(name, task, threshold):
+    assert default_threshold(name, task) == threshold
+
+
+def test_folders_start_from_the_threshold_of_their_family(checkpoints):
+    assert default_threshold(str(checkpoints.owlv2), DETECTION) == 0.2
+    assert default_threshold(str(checkpoints.siglip), EMBEDDING) == 0.95
+    assert default_threshold(str(checkpoints.siglip), TEXT_IMAGE) == 0.25
+
+
+def test_several_names_are_separated_by_commas():
+    assert candidates("dinov3-base, dinov2-base,") == ["dinov3-base", "dinov2-base"]
+    assert candidates("dinov2-base") == ["dinov2-base"]
+    assert candidates("") == [""]
 
 
 def test_a_filter_model_serves_as_embedder():
@@ -117,10 +152,9 @@ def test_a_relative_folder_gets_an_absolute_location(checkpoints, monkeypatch):
         ("[]", InvalidData, "holds no model"),
         ("{}", InvalidData, "no model_type"),
         ('{"model_type": "bert"}', NotConfigured, "type 'bert'"),
-        ('{"model_type": "siglip2"}', NotConfigured, "NaFlex.*google/siglip2-so400m-patch14-384"),
         ('{"model_type": "dinov2"}', NotConfigured, "give a model of type siglip"),
     ],
-    ids=["no config", "broken", "a list", "no type", "foreign", "naflex", "of another task"],
+    ids=["no config", "broken", "a list", "no type", "foreign", "of another task"],
 )
 def test_folders_that_cannot_be_used_say_why(tmp_path, config, error, words):
     if config is not None:
@@ -130,7 +164,7 @@ def test_folders_that_cannot_be_used_say_why(tmp_path, config, error, words):
 
 
 def test_missing_bundled_weights_are_no_riddle(monkeypatch, tmp_path):
-    row = catalogue.ModelEntry(
+    row = ModelEntry(
         name="demo",
         task=TEXT_IMAGE,
         family="siglip",
@@ -138,9 +172,10 @@ def test_missing_bundled_weights_are_no_riddle(monkeypatch, tmp_path):
         input_size=64,
         scores="sigmoid",
         default_threshold=0.5,
+        licence_url="",
         folder=tmp_path / "gone",
     )
-    monkeypatch.setattr(catalogue, "CATALOGUE", (row,))
+    monkeypatch.setattr(sources, "CATALOGUE", (row,))
     with pytest.raises(NotConfigured, match=r"bundled weights .* are missing"):
         resolve("demo", TEXT_IMAGE)
 

@@ -8,12 +8,14 @@ import pytest
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from miner_resources.errors import InvalidData, NotConfigured, NotFound, Unavailable
-from miner_resources.models import catalogue
-from miner_resources.models.catalogue import EMBEDDING, TEXT_IMAGE, ModelEntry, resolve
-from miner_resources.models.loading import fetch_weights, load_embedder, load_text_image_model, weights_present
+from miner_resources.models import sources
+from miner_resources.models.catalogue import EMBEDDING, TEXT_IMAGE, ModelEntry
+from miner_resources.models.loading import Settings, load_embedder, load_text_image_model
+from miner_resources.models.sources import resolve
+from miner_resources.models.weights import fetch_weights, weights_present
 from tests.models.hub_server import HubServer
 
-QUICK = {"device": "cpu", "precision": "fp32", "batch_size": 2}
+QUICK = Settings(device="cpu", precision="fp32", batch_size=2)
 
 
 @pytest.fixture
@@ -47,26 +49,26 @@ def offline(tmp_path, monkeypatch):
 def test_a_model_is_downloaded_once_and_then_needs_no_network(hub, monkeypatch):
     source = resolve("dinov2-small", EMBEDDING)
     assert not weights_present(source)
-    first = load_embedder("dinov2-small", **QUICK)
+    first = load_embedder("dinov2-small", QUICK)
     assert weights_present(source)
     hub.requests.clear()
-    again = load_embedder("dinov2-small", **QUICK)
+    again = load_embedder("dinov2-small", QUICK)
     assert hub.requests == []
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
-    offline = load_embedder("dinov2-small", **QUICK)
+    offline = load_embedder("dinov2-small", QUICK)
     image = np.full((1, 42, 42, 3), 77, np.uint8)
     assert np.array_equal(first.embed(image), offline.embed(image))
     assert first.identity == again.identity == offline.identity
 
 
 def test_a_hub_id_outside_the_catalogue_is_known_by_its_config(hub):
-    model = load_text_image_model("org/siglip", **QUICK)
+    model = load_text_image_model("org/siglip", QUICK)
     assert model.text_features(["dog"]).shape == (1, 32)
 
 
 def test_a_foreign_model_is_refused_before_its_weights_are_fetched(hub):
     with pytest.raises(NotConfigured, match="type 'bert'"):
-        load_embedder("org/foreign", **QUICK)
+        load_embedder("org/foreign", QUICK)
     assert not any("safetensors" in request for request in hub.requests)
 
 
@@ -100,7 +102,7 @@ def test_a_cache_without_preprocessing_is_completed(hub):
 def test_refusals_of_the_hub_are_told_apart(hub, refusal, error, words):
     hub.refusals["facebook/dinov2-small"] = refusal
     with pytest.raises(error, match=words):
-        load_embedder("dinov2-small", **QUICK)
+        load_embedder("dinov2-small", QUICK)
     with pytest.raises(error, match=words.replace("facebook/dinov2-small", "")):
         fetch_weights("dinov2-small")
 
@@ -118,10 +120,10 @@ def test_a_gated_model_names_its_licence(hub, monkeypatch):
         default_threshold=0.9,
         hub_id="facebook/dinov2-small",
     )
-    monkeypatch.setattr(catalogue, "CATALOGUE", (row,))
+    monkeypatch.setattr(sources, "CATALOGUE", (row,))
     hub.refusals["facebook/dinov2-small"] = (403, "GatedRepo")
     with pytest.raises(NotConfigured, match=r"https://example\.org/licence"):
-        load_embedder("gated", **QUICK)
+        load_embedder("gated", QUICK)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_a_gated_model_names_its_licence(hub, monkeypatch):
 )
 def test_without_weights_and_network_the_error_names_both_ways(offline, load, name, hub_id):
     with pytest.raises(NotConfigured) as caught:
-        load(name, **QUICK)
+        load(name, QUICK)
     assert name in caught.value.message
     assert hub_id in caught.value.message
     assert "HF_HUB_OFFLINE is set" in caught.value.message
@@ -158,38 +160,38 @@ def test_a_folder_without_safetensors_is_refused(copy):
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     assert not weights_present(resolve(str(copy), TEXT_IMAGE))
     with pytest.raises(NotConfigured, match="lacks weights"):
-        load_text_image_model(str(copy), **QUICK)
+        load_text_image_model(str(copy), QUICK)
 
 
 def test_damaged_weights_are_told(copy):
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InvalidData, match="cannot be used"):
-        load_text_image_model(str(copy), **QUICK)
+        load_text_image_model(str(copy), QUICK)
 
 
 def test_weights_that_do_not_cover_the_model_are_refused_instead_of_drawn_at_random(copy):
     config = copy / "config.json"
     config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
     with pytest.raises(InvalidData, match="weights are missing, such as"):
-        load_text_image_model(str(copy), **QUICK)
+        load_text_image_model(str(copy), QUICK)
 
 
 def test_weights_of_another_shape_are_refused(copy):
     config = copy / "config.json"
     config.write_text(config.read_text().replace('"intermediate_size": 64', '"intermediate_size": 96'))
     with pytest.raises(InvalidData, match="cannot be used"):
-        load_text_image_model(str(copy), **QUICK)
+        load_text_image_model(str(copy), QUICK)
 
 
 def test_a_missing_tokenizer_is_told(copy):
     for path in copy.glob("tokenizer*"):
         path.unlink()
     with pytest.raises(InvalidData, match="tokenizer"):
-        load_text_image_model(str(copy), **QUICK)
+        load_text_image_model(str(copy), QUICK)
 
 
 def test_loading_is_quiet(checkpoints, capfd, caplog):
-    load_text_image_model(str(checkpoints.siglip), **QUICK)
+    load_text_image_model(str(checkpoints.siglip), QUICK)
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []

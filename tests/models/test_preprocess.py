@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import BitImageProcessorPil, SiglipImageProcessorPil
 
 from miner_resources.errors import InvalidData
-from miner_resources.models.preprocess import Preprocess, read_preprocess
+from miner_resources.models.preprocess import CROP, PAD, SQUASH, Square, read_preprocess, square
 
 HALF = (0.5, 0.5, 0.5)
 SHAPES = [(72, 128), (128, 72), (48, 48), (1, 1), (1, 300), (300, 1), (7, 2000), (3, 3), (1080, 1920)]
@@ -27,8 +27,16 @@ def distance(one, other):
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
-def squash(size=48, mode="bicubic"):
-    return Preprocess(size, False, mode, HALF, HALF)
+def squash(size=48, mode="bicubic", mean=HALF, std=HALF):
+    return Square(size=size, mode=mode, mean=mean, std=std)
+
+
+def pad(size, mode="bilinear"):
+    return Square(size=size, mode=mode, mean=HALF, std=HALF, resize_to=PAD)
+
+
+def read(folder, resize_to=SQUASH):
+    return read_preprocess(folder, lambda values: square(values, resize_to))
 
 
 @pytest.mark.parametrize("shape", [(72, 128), (360, 640), (1080, 1920), (48, 48)], ids=str)
@@ -58,21 +66,21 @@ def test_padding_is_a_grey_square_resized_by_pil(shape):
     square = np.full((side, side, 3), 128, np.uint8)
     square[: shape[0], : shape[1]] = rgb
     expected = np.asarray(Image.fromarray(square).resize((64, 64), Image.Resampling.BILINEAR))
-    assert distance(Preprocess(64, True, "bilinear", HALF, HALF).resize(rgb), expected) <= LEVELS
+    assert distance(pad(64).resize(rgb), expected) <= LEVELS
 
 
 def test_padding_a_sliver_needs_no_square_of_its_length():
-    out = Preprocess(32, True, "bilinear", HALF, HALF).resize(np.zeros((2, 60_000, 3), np.uint8))
+    out = pad(32).resize(np.zeros((2, 60_000, 3), np.uint8))
     assert out.shape == (32, 32, 3)
     assert (out[1:] == 128).all()
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 100), (100, 64)], ids=str)
-@pytest.mark.parametrize("pad", [False, True])
-def test_output_is_contiguous_uint8_and_the_input_is_untouched(shape, pad):
+@pytest.mark.parametrize("make", [squash, pad])
+def test_output_is_contiguous_uint8_and_the_input_is_untouched(shape, make):
     rgb = picture(*shape)
     before = rgb.copy()
-    out = Preprocess(64, pad, "bilinear", HALF, HALF).resize(rgb)
+    out = make(64, "bilinear").resize(rgb)
     out[:] = 0
     assert out.shape == (64, 64, 3)
     assert out.dtype == np.uint8
@@ -109,7 +117,7 @@ def test_normalizing_is_what_the_stock_processor_does():
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     stock = BitImageProcessorPil(do_resize=False, do_center_crop=False, image_mean=list(mean), image_std=list(std))
     expected = stock(Image.fromarray(rgb), return_tensors="pt").pixel_values
-    actual = Preprocess(48, False, "bicubic", mean, std).normalize(torch.from_numpy(rgb)[None], torch.float32)
+    actual = squash(48, "bicubic", mean, std).normalize(torch.from_numpy(rgb)[None], torch.float32)
     torch.testing.assert_close(actual, expected, atol=2e-6, rtol=0)
 
 
@@ -120,13 +128,42 @@ def test_normalizing_rounds_only_at_the_end():
 
 
 def test_a_centre_crop_becomes_a_squash_to_its_size(checkpoints):
-    found = read_preprocess(checkpoints.dinov2)
-    assert found == Preprocess(42, False, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    found = read(checkpoints.dinov2)
+    assert found == squash(42, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("shape", [(72, 128), (128, 72), (360, 640), (1080, 1920), (50, 50)], ids=str)
+def test_a_crop_is_what_the_stock_processor_does(checkpoints, shape):
+    rgb = picture(*shape)
+    preprocess = read(checkpoints.dinov2, CROP)
+    stock = BitImageProcessorPil.from_pretrained(checkpoints.dinov2, do_normalize=False, do_rescale=False)
+    expected = stock(Image.fromarray(rgb), return_tensors="np").pixel_values[0].transpose(1, 2, 0)
+    assert preprocess.resize(rgb).shape == (42, 42, 3)
+    assert distance(preprocess.resize(rgb), expected) <= LEVELS
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 60_000)], ids=str)
+def test_a_crop_of_a_sliver_is_its_middle_and_needs_little_memory(checkpoints, shape):
+    preprocess = read(checkpoints.dinov2, CROP)
+    rgb = np.zeros((*shape, 3), np.uint8)
+    rgb[shape[0] // 2 - 1 : shape[0] // 2 + 2, shape[1] // 2 - 1 : shape[1] // 2 + 2] = 200
+    out = preprocess.resize(rgb)
+    assert out.shape == (42, 42, 3)
+    assert out[21, 21].min() > 100
+
+
+def test_embedders_can_be_given_all_of_a_picture_or_its_middle(checkpoints):
+    rgb = np.zeros((60, 200, 3), np.uint8)
+    rgb[:, :20] = 255
+    seen = {how: read(checkpoints.dinov2, how).resize(rgb).max() for how in (SQUASH, CROP, PAD)}
+    assert seen[SQUASH] > 200
+    assert seen[PAD] > 200
+    assert seen[CROP] == 0
 
 
 def test_settings_are_found_inside_a_processor_config_too(checkpoints):
     assert (checkpoints.siglip / "processor_config.json").exists()
-    assert read_preprocess(checkpoints.siglip) == Preprocess(48, False, "bicubic", HALF, HALF)
+    assert read(checkpoints.siglip) == squash(48)
 
 
 BASE = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -135,18 +172,18 @@ BASE = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, Preprocess(32, False, "bicubic", HALF, HALF)),
-        ({"resample": 2}, Preprocess(32, False, "bilinear", HALF, HALF)),
-        ({"size": 32}, Preprocess(32, False, "bicubic", HALF, HALF)),
-        ({"size": {"shortest_edge": 32}}, Preprocess(32, False, "bicubic", HALF, HALF)),
-        ({"do_normalize": False}, Preprocess(32, False, "bicubic", (0.0,) * 3, (1.0,) * 3)),
-        ({"do_center_crop": True, "crop_size": 28}, Preprocess(28, False, "bicubic", HALF, HALF)),
+        ({}, squash(32)),
+        ({"resample": 2}, squash(32, "bilinear")),
+        ({"size": 32}, squash(32)),
+        ({"size": {"shortest_edge": 32}}, squash(32)),
+        ({"do_normalize": False}, squash(32, "bicubic", (0.0,) * 3, (1.0,) * 3)),
+        ({"do_center_crop": True, "crop_size": 28}, squash(28)),
     ],
     ids=["plain", "bilinear", "number", "shortest edge", "not normalized", "crop"],
 )
 def test_old_and_new_spellings_are_read(tmp_path, changes, expected):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(BASE | changes))
-    assert read_preprocess(tmp_path) == expected
+    assert read(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,14 +204,14 @@ def test_settings_that_cannot_be_honoured_are_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "preprocessor_config.json").write_text(content)
     with pytest.raises(InvalidData, match="does not say how to prepare pictures"):
-        read_preprocess(tmp_path)
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(("height", "width"), [(90, 160), (160, 90), (33, 47)])
 def test_dinov3_gets_what_its_definition_says_within_one_level(checkpoints, height, width):
     """Its processor needs torchvision, so it is spelled out: rescale, antialiased bilinear resize, normalize."""
     rgb = picture(height, width)
-    preprocess = read_preprocess(checkpoints.dinov3)
+    preprocess = read(checkpoints.dinov3)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
     resized = torch.nn.functional.interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)

@@ -15,7 +15,6 @@ from miner_resources.models.runtime import (
     choose_dtype,
     devices,
     is_out_of_memory,
-    sigmoid,
 )
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -98,10 +97,11 @@ def test_an_unknown_precision_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("setting", "side", "expected"), [("auto", 384, 8), ("auto", 96, 16), (3, 384, 3), (0, 384, 1)]
+    ("setting", "side", "expected"),
+    [("auto", 384, 8), ("auto", 96, 16), ("auto", 960, 2), ("auto", 2000, 1), (3, 384, 3), (0, 384, 1)],
 )
 def test_batch_size_on_the_cpu(setting, side, expected):
-    assert choose_batch_size(setting, side, "cpu") == expected
+    assert choose_batch_size(setting, side * side, "cpu") == expected
 
 
 @pytest.mark.parametrize(("side", "gigabytes", "expected"), [(384, 80, 256), (960, 80, 64), (960, 1, 1), (224, 8, 128)])
@@ -109,7 +109,7 @@ def test_batch_size_on_a_gpu_follows_its_memory(monkeypatch, side, gigabytes, ex
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _: type("Card", (), {"total_memory": gigabytes * 1024**3})
     )
-    assert choose_batch_size("auto", side, "cuda:0") == expected
+    assert choose_batch_size("auto", side * side, "cuda:0") == expected
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
@@ -120,6 +120,21 @@ def test_results_come_in_order_and_complete(count, on):
     assert totals.tolist() == images.sum(axis=(1, 2, 3)).tolist()
     assert means.shape == (count, 4, 4)
     assert totals.dtype == np.float32
+
+
+def test_pictures_of_different_shapes_go_apart_and_come_back_in_order():
+    rng = np.random.default_rng(3)
+    sides = [4, 6, 4, 8, 6, 4, 4, 4, 6]
+    images = [rng.integers(0, 256, (side, 4, 3), dtype=np.uint8) for side in sides]
+    seen = []
+
+    def forward(_model, batch):
+        seen.append(tuple(batch.shape[:2]))
+        return (batch.float().sum(dim=(1, 2, 3)),)
+
+    (totals,) = replicas(("cpu", "cpu"), size=2).run(images, forward)
+    assert totals.tolist() == [float(image.sum()) for image in images]
+    assert sorted(seen) == [(2, 4)] * 3 + [(2, 6)] * 2 + [(2, 8)]
 
 
 def test_every_forward_pass_has_the_same_shape():
@@ -213,13 +228,6 @@ def test_read_only_pictures_are_fine():
     images = pictures(4)
     images.flags.writeable = False
     assert len(replicas(size=4).run(images, sums)[0]) == 4
-
-
-def test_sigmoid_neither_overflows_nor_leaves_the_range():
-    scores = sigmoid(np.array([-1e4, -100, 0, 100, 1e4], np.float32))
-    assert scores.dtype == np.float32
-    assert scores[2] == 0.5
-    assert ((scores >= 0) & (scores <= 1)).all()
 
 
 @pytest.mark.gpu
