@@ -7,4 +7,4 @@ from miner_resources.records import Floats
 
 def sigmoid(logits: Floats) -> Floats:
     """Element-wise 1 / (1 + exp(-x)), computed in float64: no overflow, and no rounding before the last step."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.float32)
+    return (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
