@@ -126,3 +126,36 @@ def test_a_proxy_that_is_none_is_refused_without_showing_it(proxy: str) -> None:
     with pytest.raises(ConfigError, match=r"download\.proxy: the value is not allowed") as caught:
         load_config((), [f"download.proxy='{proxy}'"])
     assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "section", "key", "value"),
+    [
+        (["filter.threshold=auto"], "filter", "threshold", 0.25),
+        (["dedup.threshold=auto", "dedup.model=siglip"], "dedup", "threshold", 0.95),
+        (["dedup.threshold=auto", "dedup.model='dinov3-large, dinov2-base'"], "dedup", "threshold", 0.90),
+        (["detection.confidence_threshold=auto", "detection.detector=owlv2"], "detection", "confidence_threshold", 0.2),
+        (
+            ["detection.confidence_threshold=auto", "detection.detector=moondream3"],
+            "detection",
+            "confidence_threshold",
+            0,
+        ),
+    ],
+)
+def test_an_auto_threshold_is_that_of_the_model(overrides: list[str], section: str, key: str, value: float) -> None:
+    config = load_config((), overrides)
+    assert getattr(getattr(config, section), key) == value
+    assert "auto" not in to_yaml(config).partition(f"{section}:")[2].partition("batch_size")[0]
+
+
+def test_an_auto_threshold_needs_a_model_that_can_be_told(tmp_path: Path) -> None:
+    (problem,) = problems_of(overrides=("filter.threshold=auto", f"filter.model={tmp_path}"))
+    assert "threshold: auto" in problem
+    assert str(tmp_path) in problem
+
+
+def test_the_seed_defaults_are_those_of_the_catalogue() -> None:
+    auto = load_config((), ["filter.threshold=auto", "dedup.threshold=auto", "detection.confidence_threshold=auto"])
+    assert auto == MinerConfig()
+    assert (auto.filter.threshold, auto.dedup.threshold, auto.detection.confidence_threshold) == (0.25, 0.90, 0.3)

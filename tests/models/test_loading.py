@@ -9,10 +9,10 @@ from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from miner_resources.errors import InvalidData, NotConfigured, NotFound, Unavailable
 from miner_resources.models import sources
-from miner_resources.models.catalogue import EMBEDDING, TEXT_IMAGE, ModelEntry
+from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, ModelEntry
 from miner_resources.models.loading import Settings, load_embedder, load_text_image_model
 from miner_resources.models.sources import resolve
-from miner_resources.models.weights import fetch_weights, weights_present
+from miner_resources.models.weights import fetch_weights, settle, weights_present
 from tests.models.hub_server import HubServer
 
 QUICK = Settings(device="cpu", precision="fp32", batch_size=2)
@@ -195,3 +195,28 @@ def test_loading_is_quiet(checkpoints, capfd, caplog):
     load_text_image_model(str(checkpoints.siglip), QUICK)
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
+
+
+def test_of_several_models_the_first_that_can_be_fetched_is_taken(hub):
+    hub.refusals["facebook/dinov3-vitb16-pretrain-lvd1689m"] = (403, "GatedRepo")
+    wanted = "dinov3-base, dinov2-small"
+    assert settle(wanted, EMBEDDING, fetch=False) == "dinov3-base"
+    assert settle(wanted, EMBEDDING, fetch=True) == "dinov2-small"
+    hub.requests.clear()
+    assert settle(wanted, EMBEDDING, fetch=False) == "dinov2-small"
+    assert hub.requests == [], "what is here is preferred over what might be fetched"
+
+
+def test_when_none_can_be_had_every_reason_is_given(hub):
+    hub.refusals["facebook/dinov3-vitb16-pretrain-lvd1689m"] = (403, "GatedRepo")
+    hub.refusals["facebook/dinov2-small"] = (500, "Broken")
+    with pytest.raises(NotConfigured, match=r"dinov3-base: .*licence.*dinov2-small: .*answered with an error"):
+        settle("dinov3-base, dinov2-small", EMBEDDING, fetch=True)
+
+
+@pytest.mark.parametrize("name", ["dino-x", "moondream3"])
+def test_a_service_has_nothing_to_fetch(name):
+    source = resolve(name, DETECTION)
+    assert weights_present(source)
+    with pytest.raises(NotConfigured, match="no weights to fetch"):
+        fetch_weights(source)

@@ -1,0 +1,143 @@
+"""Choices about models: the filter's as embedder, several by preference, the presence gate, overlapping classes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants as hub_constants
+import polars as pl
+import pytest
+
+from miner_assets.model_choice import chosen_model, model_identity, possible_models
+from miner_assets.pipeline_run import PipelineRun
+from miner_resources.config import MinerConfig
+from miner_resources.config_files import load_config
+from miner_resources.models.catalogue import CHECKPOINTS
+from miner_resources.records import Stage
+from miner_resources.storage import Storage
+from miner_resources.tables import read_metadata, read_table
+from tests.assets.pipelines import computed, demo_config, model_loads, run
+
+Mined = tuple[MinerConfig, PipelineRun]
+
+
+@pytest.fixture
+def copy(mined: Mined, tmp_path: Path) -> MinerConfig:
+    """A copy of the mined project that may be changed."""
+    target = tmp_path / "output"
+    shutil.copytree(mined[0].output_dir, target)
+    return mined[0].model_copy(update={"output_dir": target})
+
+
+def changed(config: MinerConfig, section: str, **values: object) -> MinerConfig:
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
+
+
+def boxes(config: MinerConfig) -> pl.DataFrame:
+    return pl.concat([read_table(path) for path in sorted((config.output_dir / "detections").glob("*.parquet"))])
+
+
+def test_the_filters_own_model_embeds_without_being_run_again(copy: MinerConfig) -> None:
+    again, loads = model_loads(changed(copy, "dedup", model="siglip", threshold=0.999))
+    assert again.ok
+    assert "embed" not in computed(again) or loads <= 1, "only the detector may be loaded, for frames that are new"
+    storage = Storage(copy.output_dir)
+    for path in sorted((copy.output_dir / "embeddings").glob("*.parquet")):
+        vectors = read_table(path)
+        features = read_table(storage.filtered_frames(path.stem) / "features.parquet")
+        both = vectors.join(features, on="frame_index", how="left")
+        assert both["embedding"].to_list() == both["feature"].to_list()
+        assert len(vectors) > 0
+
+
+def test_the_filters_features_are_what_the_embedder_would_compute(copy: MinerConfig) -> None:
+    run(changed(copy, "dedup", model="siglip", threshold=0.999))
+    table = sorted((copy.output_dir / "embeddings").glob("*.parquet"))[0]
+    stored = read_table(table)
+    done, loads = model_loads(changed(copy, "dedup", model="siglip", threshold=0.999, force=True))
+    assert done.ok
+    assert loads >= 1
+    assert read_table(table)["embedding"].to_list() == stored["embedding"].to_list()
+
+
+def test_the_way_of_resizing_is_part_of_what_was_computed(copy: MinerConfig) -> None:
+    again = run(changed(copy, "dedup", resize="pad"))
+    assert again.stages[Stage.EMBED].computed == 4
+    assert computed(run(changed(copy, "dedup", resize="pad"))) == {}
+
+
+def test_the_siglip_alias_follows_the_filter() -> None:
+    config = load_config((), ["filter.model=demo", "dedup.model=siglip"])
+    assert chosen_model(config, Stage.EMBED, "siglip") == str(CHECKPOINTS / "siglip")
+    other = load_config((), ["filter.model=siglip2-base", "dedup.model=siglip"])
+    assert chosen_model(other, Stage.EMBED, "siglip") == "google/siglip2-base-patch16-224"
+    assert [name for _, _, name, _ in possible_models(other)] == ["siglip2-base", "grounding-dino"]
+
+
+def test_of_several_models_the_first_that_is_here_is_meant(
+    checkpoints_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    local = str(checkpoints_folder)
+    config = load_config((), [])
+    assert chosen_model(config, Stage.EMBED, f"dinov2-base, {local}") == local
+    assert chosen_model(config, Stage.EMBED, "dinov3-base, dinov2-base") == "dinov3-base"
+    assert model_identity(config, Stage.EMBED, f"dinov2-base, {local}") == model_identity(config, Stage.EMBED, local)
+    names = [name for _, _, name, _ in possible_models(changed(config, "dedup", model="dinov3-base, dinov2-base"))]
+    assert names == ["siglip2-so400m", "dinov3-base", "dinov2-base", "grounding-dino"]
+
+
+@pytest.fixture
+def checkpoints_folder() -> Path:
+    return CHECKPOINTS / "dinov2"
+
+
+def test_a_run_takes_the_first_model_that_can_be_had(
+    demo_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    config = demo_config(tmp_path / "output", [sorted(demo_videos.glob("*.mp4"))[0]], "dedup.model=dinov2-base, demo")
+    assert run(config).ok
+    assert computed(run(demo_config(config.output_dir, config.urls, "dedup.model=demo"))) == {}
+
+
+def test_a_class_is_asked_for_only_where_the_filter_saw_it(copy: MinerConfig) -> None:
+    everywhere = boxes(copy)
+    gated = changed(copy, "detection", presence_gate=0.5)
+    assert run(gated).ok
+    scores = pl.concat([read_table(path) for path in sorted(copy.output_dir.glob("frames_filtered/*/scores.parquet"))])
+    seen = scores.explode("classes", "scores").filter(pl.col("scores") >= 0.5)
+    here = boxes(gated)
+    sure = pl.col("score") >= 0.3
+    present = seen.select("video_id", "frame_index", category="classes")
+    assert here.join(present, on=["video_id", "frame_index", "category"], how="anti").is_empty()
+    expected = everywhere.filter(sure).join(present, on=["video_id", "frame_index", "category"], how="semi")
+    assert len(here.filter(sure)) >= 0.95 * len(expected) > 0
+    assert computed(run(gated)) == {}
+
+
+def test_only_frames_that_are_asked_for_other_classes_are_looked_at_again(copy: MinerConfig) -> None:
+    run(changed(copy, "detection", presence_gate=0.5))
+    tables = sorted((copy.output_dir / "detections").glob("*.parquet"))
+    asked = {path.stem: json.loads(read_metadata(path)["video_miner.frames"]) for path in tables}
+    assert any(len(classes) < 4 for frames in asked.values() for classes in frames.values())
+    run(changed(copy, "detection", presence_gate=None))
+    whole = {path.stem: json.loads(read_metadata(path)["video_miner.frames"]) for path in tables}
+    assert all(classes == [0, 1, 2, 3] for frames in whole.values() for classes in frames.values())
+    again, loads = model_loads(changed(copy, "detection", presence_gate=0.0))
+    assert loads == 0, "a gate of nothing asks for everything: no frame is new"
+    assert again.stages[Stage.DETECT].computed == 4
+
+
+def test_boxes_of_different_classes_on_one_object_can_be_made_one(copy: MinerConfig) -> None:
+    def annotations(config: MinerConfig) -> int:
+        run(config)
+        return len(json.loads((config.output_dir / "detections" / "annotations.json").read_text())["annotations"])
+
+    low = changed(copy, "detection", confidence_threshold=0.05)
+    every = annotations(low)
+    done, loads = model_loads(changed(low, "detection", class_agnostic_nms=0.5))
+    assert loads == 0
+    assert done.stages[Stage.DETECT].computed == 0
+    assert annotations(changed(low, "detection", class_agnostic_nms=0.5)) <= every
