@@ -5,7 +5,9 @@ The shared folder (real and broken videos, see its MANIFEST.md) is named by `VID
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -56,6 +58,20 @@ def picture(number: int, width: int = 96, height: int = 64) -> Rgb:
     return picture
 
 
+@contextmanager
+def _scheduled_as_before() -> Generator[None]:
+    """SVT-AV1, run by root, gives the calling thread real-time priority and leaves it there.
+
+    Every thread that starts later inherits it, and two of PyTorch's that wait busily then stop a machine of two cores.
+    """
+    before = (os.sched_getscheduler(0), os.sched_getparam(0)) if sys.platform == "linux" else None
+    try:
+        yield
+    finally:
+        if before:
+            os.sched_setscheduler(0, *before)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to make a small video.
@@ -90,7 +106,7 @@ class Recipe:
         except av.codec.codec.UnknownCodecError:
             pytest.skip(f"this PyAV has no encoder {self.codec}")
         path = folder / self.name
-        with av.open(str(path), "w", options=dict(self.muxer)) as container:
+        with _scheduled_as_before(), av.open(str(path), "w", options=dict(self.muxer)) as container:
             stream = container.add_stream(self.codec, rate=25, options=dict(self.options))
             first = picture(0)
             stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], self.pixels

@@ -1,6 +1,8 @@
 """Frames must be pixel for pixel those of a full decode, and damage must be told in plain words."""
 
+import os
 import random
+import sys
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -426,3 +428,9 @@ def test_broken_files_are_refused(name: str, message: str) -> None:
 )
 def test_odd_but_whole_files_decode_as_in_full(name: str) -> None:
     assert_identical_to_a_full_decode(shared_data(f"broken/{name}"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="schedulers are set on Linux only")
+def test_encoding_av1_leaves_the_scheduler_as_it_was(tmp_path: Path) -> None:
+    AV1.write(tmp_path)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
