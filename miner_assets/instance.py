@@ -7,7 +7,11 @@ from pathlib import Path
 import dagster as dg
 
 from miner_resources.errors import NotConfigured
+from miner_resources.locks import file_lock
 from miner_resources.storage import Storage
+
+LOCK = "opening.lock"
+"""Held while a home is made: another process would find half of it."""
 
 
 def shipped(name: str) -> Path:
@@ -27,13 +31,16 @@ def prepare_home(storage: Storage) -> Path:
         raise NotConfigured(f"DAGSTER_HOME is {home}", remedy="set it to an absolute path, or unset it")
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
-        shutil.copyfile(shipped("dagster.yaml"), settings)
+    with file_lock(home / LOCK):
+        if not settings.exists():
+            shutil.copyfile(shipped("dagster.yaml"), settings)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 
 
 def open_instance(storage: Storage) -> dg.DagsterInstance:
     """The instance whose runs, events and partitions the Dagster UI shows for this project."""
-    prepare_home(storage)
-    return dg.DagsterInstance.get()
+    home = prepare_home(storage)
+    # One at a time: Dagster makes its tables at first, and fails if another process does so at that moment.
+    with file_lock(home / LOCK):
+        return dg.DagsterInstance.get()

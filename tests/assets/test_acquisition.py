@@ -1,10 +1,10 @@
 """From keywords to a dataset through a pretend YouTube: the whole pipeline, and what it does when YouTube says no."""
 
 import json
-import multiprocessing
-import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from miner_assets.pipeline_run import PipelineRun
 from miner_assets.takedown import remove_videos
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
+from miner_resources.config_files import to_yaml
 from miner_resources.errors import NotConfigured
 from miner_resources.queue_report import queue_report
 from miner_resources.records import Stage, StageRecord, Status, Video
@@ -333,28 +334,18 @@ def test_no_more_downloads_at_a_time_than_wanted(youtube: PretendInternet, tmp_p
     assert youtube.most_working == 2
 
 
-def _download(arguments: tuple[str, str]) -> dict[str, int]:
-    output, proxy = arguments
-    youtube = type("Known", (), {"url": proxy})()
-    config = config_for(youtube, Path(output), "stages=['download']", "from_registry=all")
-    os.environ["DAGSTER_HOME"] = f"{output}/.dagster-{os.getpid()}"
-    from miner_assets.instance import open_instance
-    from miner_assets.pipeline import Pipeline
-
-    workspace = Workspace.open(config)
-    with open_instance(workspace.storage) as instance:
-        return {"failed": len(Pipeline(workspace, instance).execute().failures)}
-
-
 @pytest.mark.slow
 def test_two_processes_download_a_video_once(youtube: PretendInternet, tmp_path: Path) -> None:
     config = config_for(youtube, tmp_path / "output")
     youtube.videos["both_______"] = PretendVideo(file=youtube.files[0])
     video = Video(video_id="both_______", url=URLS + "both_______", added_at=datetime.now(UTC))
     Workspace.open(config).catalog.add_videos([video])
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        ends = pool.map(_download, [(str(tmp_path / "output"), youtube.url)] * 2)
-    assert ends == [{"failed": 0}] * 2
+    file = tmp_path / "project.yaml"
+    file.write_text(to_yaml(config_for(youtube, tmp_path / "output", "stages=['download']", "from_registry=all")))
+    command = [Path(sys.executable).parent / "video-miner", "run-config", file]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    ends = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(ends)
     media = [seen.path for seen in youtube.seen if "googlevideo" in seen.host]
     assert len(media) == 1
     assert not (tmp_path / "output" / ".partial" / "both_______").exists()
