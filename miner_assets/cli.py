@@ -16,6 +16,7 @@ from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
 from miner_assets.commands.models import models
+from miner_assets.commands.preview import preview
 from miner_assets.commands.queries import queries
 from miner_assets.commands.registry import keywords, registry
 
@@ -33,6 +34,7 @@ app.command("show-config")(show_config)
 app.add_typer(registry, name="registry")
 app.add_typer(keywords, name="keywords")
 app.command("queries")(queries)
+app.command("preview")(preview)
 app.add_typer(models, name="models")
 app.command("dev")(dev)
 app.command("doctor")(doctor)

@@ -14,10 +14,11 @@ import polars as pl
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
+from miner_assets.logic.threshold_preview import StoredScores, ThresholdPreview, preview_thresholds
 from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
-from miner_assets.previews import decision_sheet
 from miner_assets.stage import run_stage
+from miner_assets.threshold_sheet import video_sheet
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import FilterConfig
@@ -28,6 +29,9 @@ from miner_resources.storage import ArtifactKeys, Storage, link, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
 
 FEATURES = "features.parquet"
+SHEET_CLASSES = 8
+"""Nobody looks at more for one video, and each tile costs some milliseconds."""
+SHEET_TILES = 16
 
 
 def stored_features(workspace: Workspace, video_id: str) -> pl.DataFrame | None:
@@ -52,9 +56,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
         self.config = config
         self.classes = workspace.config.classes
         self.question = filtering.question(self.classes)
-        self.thresholds = [
-            config.threshold if spec.threshold is None else spec.threshold for spec in self.classes.values()
-        ]
+        self.thresholds = filtering.thresholds_of(self.classes, config.threshold)
         self._models = models
         self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
 
@@ -99,7 +101,8 @@ class FilterStage(FrameStage[Rgb, Floats]):
         verdict = filtering.judge(positive, negative, self.thresholds)
         table = self._table(plan.frames, positive, negative, verdict)
         # First, because a run that is killed after the folder is there will not come back to it.
-        sheet = decision_sheet(self.storage, self.stage, video_id, plan.frames, table)
+        preview = self._preview(plan.frames, positive, negative)
+        sheet = video_sheet(self.storage, video_id, preview, plan.frames)
         target = self.storage.filtered_frames(video_id)
         with self.storage.publish_folder(target) as folder:
             for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
@@ -107,7 +110,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
                 link(source, folder / source.name)
             write_table(folder / FEATURES, features, ArtifactKeys(self._features_key(video_id), ""))
             write_table(folder / "scores.parquet", table, plan.task.keys)
-        return Outcome(plan.task, self._metrics(table), sheet)
+        return Outcome(plan.task, self._metrics(table, preview), sheet)
 
     @property
     def _model(self) -> TextImageModel:
@@ -170,7 +173,13 @@ class FilterStage(FrameStage[Rgb, Floats]):
             negative_logits=pl.Series(negative.tolist(), dtype=pl.List(pl.Float32)),
         )
 
-    def _metrics(self, table: pl.DataFrame) -> dict[str, Json]:
+    def _preview(self, frames: pl.DataFrame, positive: Floats, negative: Floats) -> ThresholdPreview:
+        stored = StoredScores(self.question.classes, frames.select("video_id", "frame_index"), positive, negative)
+        pictured = min(SHEET_CLASSES, len(self.question.classes))
+        tiles = max(2, min(8, SHEET_TILES // pictured))
+        return preview_thresholds(stored, self.thresholds, pictured=pictured, tiles=tiles)
+
+    def _metrics(self, table: pl.DataFrame, preview: ThresholdPreview) -> dict[str, Json]:
         kept = table.filter("kept")
         counts: dict[str, Any] = dict(kept.group_by("best_class", maintain_order=True).len().iter_rows())
         return {
@@ -178,6 +187,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
             "kept": len(kept),
             "rejected": len(table) - len(kept),
             "per_class": {name: counts.get(name, 0) for name in self.question.classes},
+            "thresholds": {counted.name: counted.numbers() for counted in preview.classes},
         }
 
 

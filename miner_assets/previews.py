@@ -1,55 +1,19 @@
-"""Pictures for people: contact sheets of what a stage kept and dropped."""
+"""Pictures for people: the boxes of the dataset, drawn on its images."""
 
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import polars as pl
 
 from miner_assets.logic.coco_format import Annotation, Coco, Image
 from miner_resources.images import contact_sheet, draw_boxes, encode_image, read_image
-from miner_resources.records import Rgb, Stage
-from miner_resources.storage import Storage
+from miner_resources.records import Rgb
 
-TILES: Final = 8
-COLUMNS: Final = 4
 TILE_WIDTH: Final = 240
 SHEET_TILES: Final = 48
 SHEET_COLUMNS: Final = 8
 VISUALIZATIONS: Final = 1000
 """Nobody looks at more, and each costs some 10 ms."""
-
-
-def decision_sheet(
-    storage: Storage, stage: Stage, video_id: str, frames: pl.DataFrame, scores: pl.DataFrame
-) -> Path | None:
-    """Frames around the threshold: the least certain of the kept ones and the best of the dropped ones.
-
-    Args:
-        frames: with `frame_index`, `timestamp_s` and `path`.
-        scores: with `frame_index`, `best_class`, `score` and `kept`.
-
-    Returns:
-        the picture's path, None for a video without frames.
-    """
-    rows = scores.join(frames, on="frame_index", how="inner", maintain_order="left")
-    kept = rows.filter("kept").sort("score").head(TILES // 2)
-    dropped = rows.filter(~pl.col("kept")).sort("score", descending=True).head(TILES - len(kept))
-    shown = pl.concat([kept, dropped])
-    if shown.is_empty():
-        return None
-    tiles: list[tuple[Rgb, str, bool]] = [
-        (
-            read_image(storage.root / row["path"]),
-            f"{row['timestamp_s']:.1f} s  {row['best_class']} {row['score']:.2f}",
-            bool(row["kept"]),
-        )
-        for row in shown.iter_rows(named=True)
-    ]
-    target = storage.contact_sheets / stage.value / f"{video_id}.jpg"
-    with storage.publish_file(target) as temporary:
-        temporary.write_bytes(encode_image(contact_sheet(tiles, COLUMNS, TILE_WIDTH), "jpg", 85))
-    return target
 
 
 def write_visualizations(images: Path, coco: Coco, folder: Path) -> None:

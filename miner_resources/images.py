@@ -58,6 +58,22 @@ def encode_image(rgb: Rgb, image_format: ImageFormat = "jpg", quality: int = 95)
     return buffer.getvalue()
 
 
+def write_picture(path: Path, rgb: Rgb) -> None:
+    """Write a picture where a person wants it, in the format that its name ends with.
+
+    Raises:
+        InvalidData: the name ends otherwise, or the file cannot be written.
+    """
+    formats: dict[str, ImageFormat] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
+    if path.suffix.lower() not in formats:
+        raise InvalidData(f"{path} is no picture", remedy=f"let the name end in one of {', '.join(formats)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_image(rgb, formats[path.suffix.lower()], 88))
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be written: {error.strerror}", remedy="name another place") from error
+
+
 def read_image(path: Path) -> Rgb:
     """Read a picture file as RGB: grey becomes three equal channels, transparency is shown on black.
 

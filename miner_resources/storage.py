@@ -138,6 +138,10 @@ class Storage:
         """Table of class scores of all sampled frames."""
         return self.filtered_frames(video_id) / "scores.parquet"
 
+    def scores_tables(self) -> list[Path]:
+        """Tables of class scores of all videos."""
+        return sorted((self.root / "frames_filtered").glob("*/scores.parquet"))
+
     def embeddings_table(self, video_id: str) -> Path:
         """Table of embeddings of the frames that passed the filter."""
         return self.root / "embeddings" / f"{check_video_id(video_id)}.parquet"
@@ -179,6 +183,11 @@ class Storage:
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
+
+    @property
+    def model_revisions(self) -> Path:
+        """JSON: which commit of each hub repository this project uses."""
+        return self.root / "model_revisions.json"
 
     @property
     def result(self) -> Path:

@@ -64,8 +64,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def project_config(output: Path | None, files: Sequence[Path] = ()) -> MinerConfig:
+def project_config(output: Path | None, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> MinerConfig:
     """The configuration a command is about: its files, those of the environment, or that of the project's last run."""
     named = list(files) or [Path(part) for part in os.environ.get("VIDEO_MINER_CONFIG", "").split(os.pathsep) if part]
     folder = output or os.environ.get("VIDEO_MINER_OUTPUT")
-    return load_project(named, Path(folder) if folder else None)
+    return load_project(named, Path(folder) if folder else None, overrides)

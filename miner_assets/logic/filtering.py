@@ -54,6 +54,11 @@ class Verdict:
     scores: Floats
 
 
+def thresholds_of(classes: Mapping[str, ClassSpec], default: float) -> list[float]:
+    """The threshold of each class: its own, or that of the filter."""
+    return [default if spec.threshold is None else spec.threshold for spec in classes.values()]
+
+
 def question(classes: Mapping[str, ClassSpec]) -> Question:
     """The texts for `classes`, in the order of the configuration."""
     rows: list[tuple[str, int, bool]] = []
