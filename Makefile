@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix dev bench clean
+.PHONY: help demo test check fix docs dev bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ check: $(READY)  ## format, lint, types, architecture
 fix: $(READY)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(READY)  ## make the generated parts of docs/ anew
+	@$(BIN)/python -m scripts.refresh_docs
 
 dev: $(READY)  ## the Dagster UI on ./output
 	@$(BIN)/video-miner dev

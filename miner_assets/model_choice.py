@@ -1,13 +1,16 @@
-"""Which models a configuration means: of several the first that can be had, and the filter's own as embedder."""
+"""Which models a configuration means: the first of several, the filter's own as embedder, and which commit."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from miner_resources.config import MinerConfig
+from miner_resources.errors import InvalidData
+from miner_resources.locks import file_lock
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, FILTER_MODEL, TEXT_IMAGE
-from miner_resources.models.sources import candidates, resolve
+from miner_resources.models.sources import ModelSource, candidates, resolve
 from miner_resources.records import Json, Stage
-from miner_resources.storage import stable_hash
+from miner_resources.storage import Storage, stable_hash
 
 TASKS: Final = {Stage.FILTER: TEXT_IMAGE, Stage.EMBED: EMBEDDING, Stage.DETECT: DETECTION}
 
@@ -26,22 +29,59 @@ def possible_models(config: MinerConfig) -> Iterator[tuple[Stage, str, str, str]
 
 
 def chosen_model(config: MinerConfig, stage: Stage, name: str, *, fetch: bool = False) -> str:
-    """The one model that a stage uses.
+    """The one model that a stage uses, down to the commit of its repository.
 
     Args:
-        config: for the filter's model, if the embedder is to be the same.
+        config: of the project; for the filter's model, if the embedder is to be the same.
         stage: which one.
         name: what is configured: one name, or several by preference.
-        fetch: if the weights of none are here, fetch those of the first that can be had; else the first is meant.
+        fetch: before work begins: if the weights of none are here, fetch those of the first that can be had (without
+            it, the first is meant), and pin the commit. A project stays with the commits that it began with.
+
+    Raises:
+        MinerError: there is no such model, or its weights cannot be had.
     """
     if stage is Stage.EMBED and name == FILTER_MODEL:
         # By its place: as embedder, `demo` is another model.
-        return resolve(chosen_model(config, Stage.FILTER, config.filter.model, fetch=fetch), TEXT_IMAGE).location
-    if len(candidates(name)) == 1:
-        return name
-    from miner_resources.models.weights import settle
+        filters = resolve(chosen_model(config, Stage.FILTER, config.filter.model, fetch=fetch), TEXT_IMAGE)
+        return f"{filters.location}@{filters.revision}" if filters.revision else filters.location
+    if len(candidates(name)) > 1:
+        from miner_resources.models.weights import settle
 
-    return settle(name, TASKS[stage], fetch=fetch)
+        name = settle(name, TASKS[stage], fetch=fetch)
+    source = resolve(name, TASKS[stage])
+    if not source.is_hub or source.revision:
+        return name
+    commit = _pinned(config, source, fetch=fetch)
+    return f"{name}@{commit}" if commit else name
+
+
+def _pinned(config: MinerConfig, source: ModelSource, *, fetch: bool) -> str | None:
+    """The commit that the project uses of a repository that the catalogue does not pin."""
+    storage = Storage(config.output_dir)
+    pins = _read_pins(storage)
+    if source.location in pins or not fetch:
+        return pins.get(source.location)
+    from miner_resources.models.weights import fetch_weights
+
+    commit = fetch_weights(source).name  # the cache names folders by commit
+    with file_lock(storage.model_revisions.with_suffix(".lock")):
+        pins = {source.location: commit} | _read_pins(storage)
+        with storage.publish_file(storage.model_revisions) as target:
+            target.write_text(json.dumps(pins, indent=1, sort_keys=True), encoding="utf-8")
+    return pins[source.location]
+
+
+def _read_pins(storage: Storage) -> dict[str, str]:
+    try:
+        return json.loads(storage.model_revisions.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InvalidData(
+            f"{storage.model_revisions} cannot be read: {error}",
+            remedy="delete it; models are then pinned anew, and computed anew if they changed",
+        ) from error
 
 
 def model_identity(config: MinerConfig, stage: Stage, name: str, *choices: Json) -> str:

@@ -7,36 +7,38 @@ import typer
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import err, out, reports_errors
 from miner_resources.models.catalogue import CATALOGUE, DETECTION
-from miner_resources.models.sources import resolve
+from miner_resources.models.page import COLUMNS, cells
+from miner_resources.models.sources import SERVICES, candidates, resolve
 
 models = typer.Typer(no_args_is_help=True, help="The model catalogue.")
+
+_FETCHABLE = ", ".join(dict.fromkeys(entry.name for entry in CATALOGUE if entry.family not in SERVICES))
+_NAMES = f"A hub id, or one of: {_FETCHABLE}. Several are separated by commas."
 
 
 @models.command("list")
 @reports_errors
 def list_models() -> None:
-    """List the models that this version can run, with licence and default threshold.
+    """List the models that this version can run: weights, size, licence, what scores mean, default threshold.
 
     Example: video-miner models list
     """
-    rows = [
-        [entry.name, entry.task, entry.hub_id or "bundled", entry.licence, entry.input_size, entry.default_threshold]
-        for entry in CATALOGUE
-    ]
-    print_table(out, ["name", "for", "weights", "licence", "pixels", "threshold"], rows)
+    print_table(out, ["for", *COLUMNS], [[entry.task, *cells(entry)] for entry in CATALOGUE])
+    out.print("gated: accept the licence on the model's page and set HF_TOKEN; see docs/models.md", highlight=False)
 
 
 @models.command("download")
 @reports_errors
-def download(name: Annotated[str, typer.Argument(help="A name of `models list`.")]) -> None:
-    """Fetch the weights of a model into the Hugging Face cache.
+def download(name: Annotated[str, typer.Argument(help=_NAMES)]) -> None:
+    """Fetch the weights of models into the Hugging Face cache.
 
-    Example: video-miner models download siglip2-base
+    Example: video-miner models download siglip2-base,dinov2-base
     """
     from miner_resources.models.weights import fetch_weights
 
-    tasks = [entry.task for entry in CATALOGUE if entry.name == name] or [DETECTION]
-    for task in tasks:
-        with err.status(f"fetching {name} …"):
-            folder = fetch_weights(resolve(name, task))
-        out.print(f"{name} ({task}) is at {folder}", highlight=False, markup=False, soft_wrap=True)
+    for one in candidates(name):
+        tasks = [entry.task for entry in CATALOGUE if one in (entry.name, entry.hub_id)] or [DETECTION]
+        for task in tasks:
+            with err.status(f"fetching {one} …"):
+                folder = fetch_weights(resolve(one, task))
+            out.print(f"{one} ({task}) is at {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ Importing it is quick: no torch.
 """
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,11 @@ class ModelSource:
     entry: ModelEntry | None = None
 
     @property
+    def is_hub(self) -> bool:
+        """Whether the weights come from the Hugging Face hub."""
+        return not self.is_service and not Path(self.location).is_absolute()
+
+    @property
     def is_service(self) -> bool:
         """Whether there are no weights to fetch."""
         return self.family in SERVICES
@@ -79,20 +84,21 @@ def candidates(names_by_preference: str) -> list[str]:
 def resolve(name: str, task: str) -> ModelSource:
     """Find the model that a configuration names: of the catalogue, a local folder, or a hub id.
 
-    A SigLIP model also serves as image embedder.
+    `NAME@COMMIT` is one commit of a hub repository. A SigLIP model also serves as image embedder.
 
     Raises:
         NotFound: there is no such name; with the nearest one.
         NotConfigured: the model is of a family that this version does not support, or bundled weights are gone.
         InvalidData: a local folder holds no model.
     """
-    if (entry := _entry(name, task)) is not None:
-        return _of_entry(entry, name, task)
     folder = Path(name).expanduser()
+    base, _, commit = (name, "", "") if _entry(name, task) or folder.is_dir() else name.partition("@")
+    if (entry := _entry(base, task)) is not None and (entry.hub_id or not commit):
+        return _of_entry(replace(entry, revision=commit or entry.revision), name, task)
     if name and folder.is_dir():
         return _of_folder(name, task, folder.absolute(), None)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return ModelSource(name, task, name, None, "", _hub_identity(name, None))
+    if base.count("/") == 1 and not base.startswith((".", "/", "~")):
+        return ModelSource(name, task, base, commit or None, "", _hub_identity(base, commit))
     close = difflib.get_close_matches(name, names(task), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise NotFound(

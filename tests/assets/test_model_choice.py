@@ -12,11 +12,14 @@ from miner_assets.model_choice import chosen_model, model_identity, possible_mod
 from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import load_config
-from miner_resources.models.catalogue import CHECKPOINTS
+from miner_resources.models.catalogue import CHECKPOINTS, EMBEDDING
+from miner_resources.models.sources import resolve
 from miner_resources.records import Stage
 from miner_resources.storage import Storage
 from miner_resources.tables import read_metadata, read_table
 from tests.assets.pipelines import computed, demo_config, model_loads, run
+from tests.models.hub_server import SHA, HubServer
+from tests.models.tiny_checkpoints import build_dinov2
 
 Mined = tuple[MinerConfig, PipelineRun]
 
@@ -100,6 +103,35 @@ def test_a_run_takes_the_first_model_that_can_be_had(
     config = demo_config(tmp_path / "output", [sorted(demo_videos.glob("*.mp4"))[0]], "dedup.model=dinov2-base, demo")
     assert run(config).ok
     assert computed(run(demo_config(config.output_dir, config.urls, "dedup.model=demo"))) == {}
+
+
+def test_a_project_stays_with_the_commit_that_it_began_with(
+    demo_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_dinov2(tmp_path / "weights")
+    video = sorted(demo_videos.glob("*.mp4"))[0]
+    config = demo_config(
+        tmp_path / "output", [video], "dedup.model=dinov2-small", "stages=[search,download,extract,filter,embed]"
+    )
+    with HubServer({"facebook/dinov2-small": tmp_path / "weights"}).running() as hub:
+        with hub.in_use(monkeypatch, tmp_path / "cache"):
+            assert run(config).ok
+            pins = json.loads((config.output_dir / "model_revisions.json").read_text())
+            assert pins == {"facebook/dinov2-small": SHA}
+            assert computed(run(config)) == {}, "the pin is part of the key that the first run wrote"
+        hub.sha = "f" * 40
+        hub.requests.clear()
+        with hub.in_use(monkeypatch, tmp_path / "another cache"):
+            assert run(changed(config, "dedup", force=True)).ok
+        assert any(f"/resolve/{SHA}/" in request for request in hub.requests)
+        assert not any("/main/" in request or "f" * 40 in request for request in hub.requests)
+
+
+@pytest.mark.parametrize("name", ["dinov2-base@" + "a" * 40, "facebook/dinov2-base@" + "a" * 40])
+def test_a_commit_can_be_given(name: str) -> None:
+    source = resolve(name, EMBEDDING)
+    assert (source.location, source.revision) == ("facebook/dinov2-base", "a" * 40)
+    assert chosen_model(load_config((), []), Stage.EMBED, name, fetch=True) == name
 
 
 def test_a_class_is_asked_for_only_where_the_filter_saw_it(copy: MinerConfig) -> None:

@@ -8,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import huggingface_hub.constants as hub_constants
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -21,6 +24,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories = repositories
         self.refusals: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
+        self.sha = SHA
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -36,6 +40,18 @@ class HubServer(ThreadingHTTPServer):
             self.shutdown()
             self.server_close()
             thread.join()
+
+    @contextmanager
+    def in_use(self, monkeypatch, cache: Path):
+        """huggingface_hub talks to this server, with a cache of its own."""
+        monkeypatch.setattr(hub_constants, "ENDPOINT", self.url)
+        template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
+        disable_progress_bars()
+        yield self
+        enable_progress_bars()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -55,16 +71,17 @@ class _Handler(BaseHTTPRequestHandler):
             parts = parts[2:]
         name, action, rest = "/".join(parts[:2]), parts[2], "/".join(parts[4:])
         folder = self.server.repositories.get(name)
+        commit = self.server.sha if parts[3:4] in ([], ["main"]) else parts[3]
         refusal = self.server.refusals.get(name) or (None if folder else (404, "RepoNotFound"))
         if refusal:
             self._answer(refusal[0], b"", {"X-Error-Code": refusal[1]})
         elif action == "revision":
-            self._json({"id": name, "sha": SHA, "siblings": []})
+            self._json({"id": name, "sha": commit, "siblings": []})
         elif action == "tree":
             self._json([_entry(path) for path in sorted(folder.iterdir())])
         elif (folder / rest).exists():
             data = (folder / rest).read_bytes()
-            self._answer(200, data, {"ETag": f'"{_entry(folder / rest)["oid"]}"', "X-Repo-Commit": SHA})
+            self._answer(200, data, {"ETag": f'"{_entry(folder / rest)["oid"]}"', "X-Repo-Commit": commit})
         else:
             self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
 

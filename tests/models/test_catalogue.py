@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from miner_resources.errors import InvalidData, NotConfigured, NotFound
 from miner_resources.models import sources
 from miner_resources.models.catalogue import CATALOGUE, DETECTION, EMBEDDING, TEXT_IMAGE, ModelEntry, names
 from miner_resources.models.checkpoints import content_hash, is_complete
+from miner_resources.models.page import refreshed
 from miner_resources.models.sources import FAMILIES, SERVICES, candidates, default_threshold, resolve
 
 TASKS = (TEXT_IMAGE, EMBEDDING, DETECTION)
@@ -192,6 +194,13 @@ def test_completeness_looks_at_every_shard(checkpoints, tmp_path):
     assert is_complete(copy)
     index.write_text("{")
     assert not is_complete(copy)
+
+
+def test_the_page_about_models_is_up_to_date():
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert refreshed(page) == page, "run `make docs`"
+    assert all(f"`{entry.name}`" in page for entry in CATALOGUE)
+    assert all(f"**{entry.family}**" in page for entry in CATALOGUE)
 
 
 def test_importing_it_needs_no_torch():

@@ -5,7 +5,6 @@ import shutil
 import huggingface_hub.constants as hub_constants
 import numpy as np
 import pytest
-from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from miner_resources.errors import InvalidData, NotConfigured, NotFound, Unavailable
 from miner_resources.models import sources
@@ -29,15 +28,8 @@ def hub(checkpoints, tmp_path, monkeypatch):
     repositories["org/foreign"].mkdir()
     (repositories["org/foreign"] / "config.json").write_text('{"model_type": "bert"}')
     (repositories["org/foreign"] / "model.safetensors").write_bytes(b"gigabytes")
-    with HubServer(repositories).running() as server:
-        monkeypatch.setattr(hub_constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-        disable_progress_bars()
+    with HubServer(repositories).running() as server, server.in_use(monkeypatch, tmp_path / "cache"):
         yield server
-        enable_progress_bars()
 
 
 @pytest.fixture
