@@ -13,7 +13,11 @@ from transformers.utils import logging as transformers_logging
 from miner_resources.models.adapter import ImageEmbedder, ObjectDetector, TextImageModel
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE
 from miner_resources.models.dino import DinoEmbedder
+from miner_resources.models.florence2 import Florence2Detector
+from miner_resources.models.grounding import GroundingDetector
 from miner_resources.models.loaded import Checkpoint
+from miner_resources.models.moondream import MoondreamDetector
+from miner_resources.models.naflex import NaflexTextImageModel
 from miner_resources.models.owlv2 import Owlv2Detector
 from miner_resources.models.preprocess import SQUASH
 from miner_resources.models.runtime import choose_dtype, devices
@@ -23,13 +27,23 @@ from miner_resources.models.weights import check_family, fetch_weights
 
 M = TypeVar("M")
 
-TEXT_IMAGE_MODELS: Final[Mapping[str, Callable[[Checkpoint], TextImageModel]]] = {"siglip": SiglipTextImageModel}
-EMBEDDERS: Final[Mapping[str, Callable[[Checkpoint], ImageEmbedder]]] = {
-    "dino": DinoEmbedder,
+TEXT_IMAGE_MODELS: Final[Mapping[str, Callable[[Checkpoint], TextImageModel]]] = {
+    "naflex": NaflexTextImageModel,
     "siglip": SiglipTextImageModel,
 }
-DETECTORS: Final[Mapping[str, Callable[[Checkpoint], ObjectDetector]]] = {"owlv2": Owlv2Detector}
-SERVICES: Final[Mapping[str, Callable[[ModelSource], ObjectDetector]]] = {}
+EMBEDDERS: Final[Mapping[str, Callable[[Checkpoint], ImageEmbedder]]] = {
+    "dino": DinoEmbedder,
+    "naflex": NaflexTextImageModel,
+    "siglip": SiglipTextImageModel,
+}
+DETECTORS: Final[Mapping[str, Callable[[Checkpoint], ObjectDetector]]] = {
+    "florence2": Florence2Detector,
+    "grounding": GroundingDetector,
+    "owlv2": Owlv2Detector,
+}
+SERVICES: Final[Mapping[str, Callable[[ModelSource, str, int | str], ObjectDetector]]] = {
+    "moondream": MoondreamDetector,
+}
 """Adapter family → its adapter."""
 
 
@@ -74,7 +88,7 @@ def load_detector(name: str, settings: Settings) -> ObjectDetector:
     """Load the model that `detection.detector` names; as `load_text_image_model`."""
     source = resolve(name, DETECTION)
     if source.is_service:
-        return SERVICES[source.family](source)
+        return SERVICES[source.family](source, settings.device, settings.batch_size)
     return _load(DETECTORS, source, settings)
 
 

@@ -4,6 +4,7 @@ Reference: arXiv:2502.14786 (SigLIP 2), arXiv:2303.15343 (the sigmoid loss). Tra
 bias belongs to the logit, texts are lower-case and padded to full length, and the text tower gets no attention mask.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,22 +15,25 @@ from transformers import SiglipModel
 
 from miner_resources.models.adapter import Batch
 from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
-from miner_resources.models.preprocess import read_preprocess, square
+from miner_resources.models.preprocess import Preprocess, read_preprocess, square
 from miner_resources.models.runtime import to_numpy
 from miner_resources.records import Floats, check_unit_length
 
 
-class SiglipTextImageModel(LoadedModel):
-    """A `TextImageModel`, and an `ImageEmbedder` through its image tower."""
+class SigmoidModel(LoadedModel, ABC):
+    """A `TextImageModel`, and an `ImageEmbedder` through its image tower. To add one: how pictures enter the tower."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        model = read_weights(SiglipModel, checkpoint)
+    def __init__(self, checkpoint: Checkpoint, model_class: Any, preprocess: Preprocess) -> None:  # noqa: ANN401
+        model = read_weights(model_class, checkpoint)
         self._tokenizer: Any = read_tokenizer(checkpoint)
         self._scale = float(model.logit_scale.detach().float().exp())
         self._bias = float(model.logit_bias.detach().float())
         self._texts: dict[str, Floats] = {}
-        preprocess = read_preprocess(checkpoint.folder, lambda values: square(values, checkpoint.resize))
         super().__init__(checkpoint, model, preprocess)
+
+    @abstractmethod
+    def _inputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What `get_image_features` takes for a batch of (N, H, W, 3) uint8 on the device."""
 
     @property
     def dimension(self) -> int:
@@ -59,13 +63,8 @@ class SiglipTextImageModel(LoadedModel):
         cosine = image_features.astype(np.float64) @ text_features.astype(np.float64).T
         return (cosine * self._scale + self._bias).astype(np.float32)
 
-    def hot_parts(self, model: Any) -> Sequence[Any]:  # noqa: ANN401
-        """The image tower; texts are encoded once."""
-        return [model.vision_model]
-
     def _forward(self, model: Any, images: torch.Tensor) -> tuple[torch.Tensor]:  # noqa: ANN401
-        pixels = self.preprocess.normalize(images, self._dtype)
-        pooled = model.get_image_features(pixel_values=pixels).pooler_output
+        pooled = model.get_image_features(**self._inputs(images)).pooler_output
         return (F.normalize(pooled.float(), dim=-1),)
 
     @torch.inference_mode()
@@ -81,3 +80,18 @@ class SiglipTextImageModel(LoadedModel):
         )
         pooled = model.get_text_features(input_ids=tokens.input_ids.to(device)).pooler_output
         return to_numpy(F.normalize(pooled.float(), dim=-1))[0]
+
+
+class SiglipTextImageModel(SigmoidModel):
+    """Pictures as squares of one size."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        preprocess = read_preprocess(checkpoint.folder, lambda values: square(values, checkpoint.resize))
+        super().__init__(checkpoint, SiglipModel, preprocess)
+
+    def hot_parts(self, model: Any) -> Sequence[Any]:  # noqa: ANN401
+        """The image tower; texts are encoded once."""
+        return [model.vision_model]
+
+    def _inputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"pixel_values": self.preprocess.normalize(images, self._dtype)}

@@ -70,11 +70,13 @@ def _array(found):
 
 
 SIGLIP = Case("siglip", load_text_image_model, _scores)
+SCORERS = [SIGLIP, Case("naflex", load_text_image_model, _scores)]
 DINO = [Case(name, load_embedder, _vectors) for name in ("dinov2", "dinov2_with_registers", "dinov3")]
-EMBEDDERS = [*DINO, Case("siglip", load_embedder, _vectors)]
+EMBEDDERS = [*DINO, *(Case(name, load_embedder, _vectors) for name in ("siglip", "naflex"))]
 OWLV2 = Case("owlv2", load_detector, _boxes)
-DETECTORS = [OWLV2]
-CASES = [SIGLIP, *EMBEDDERS, *DETECTORS]
+GROUNDING = [Case(name, load_detector, _boxes) for name in ("grounding_dino", "mm_grounding_dino")]
+DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes)]
+CASES = [*SCORERS, *EMBEDDERS, *DETECTORS]
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +209,7 @@ def test_release_frees_the_model_and_may_be_repeated(case, checkpoints):
     assert weights() is None
 
 
-@pytest.mark.parametrize("case", [SIGLIP, *EMBEDDERS], ids=str)
+@pytest.mark.parametrize("case", [*SCORERS, *EMBEDDERS], ids=str)
 def test_bfloat16_is_close(case, loaded):
     full, half = loaded(case), loaded(case, precision="bf16")
     images = pictures(full, 6)
@@ -250,8 +252,12 @@ def test_logits_are_those_of_transformers(loaded, checkpoints):
     np.testing.assert_allclose(actual, expected, atol=LOGIT_TOLERANCE)
 
 
-def test_texts_are_independent_of_each_other_and_of_case(loaded):
-    model = loaded(SIGLIP)
+each_scorer = pytest.mark.parametrize("case", SCORERS, ids=str)
+
+
+@each_scorer
+def test_texts_are_independent_of_each_other_and_of_case(case, loaded):
+    model = loaded(case)
     features = model.text_features(PROMPTS)
     assert np.array_equal(features[1:2], model.text_features(["dog"]))
     assert np.array_equal(model.text_features(["A RED circle"]), features[:1])
@@ -260,8 +266,9 @@ def test_texts_are_independent_of_each_other_and_of_case(loaded):
     np.testing.assert_allclose(np.linalg.norm(long, axis=1), 1, atol=1e-6)
 
 
-def test_a_logit_does_not_depend_on_the_other_rows(loaded):
-    model = loaded(SIGLIP)
+@each_scorer
+def test_a_logit_does_not_depend_on_the_other_rows(case, loaded):
+    model = loaded(case)
     images, texts = model.image_features(pictures(model, 9)), model.text_features(PROMPTS)
     together = model.logits(images, texts)
     alone = np.array([[model.logits(image[None], text[None])[0, 0] for text in texts] for image in images])

@@ -34,6 +34,10 @@ from transformers import (
     SiglipProcessor,
 )
 
+from tests.models.tiny_florence2 import build_florence2
+from tests.models.tiny_grounding import build_grounding_dino, build_mm_grounding_dino
+from tests.models.tiny_naflex import build_naflex
+
 WORDS = [
     *("a", "photo", "of", "the", "red", "blue", "green", "yellow"),
     *("circle", "square", "triangle", "star", "cat", "dog", "person", "car"),
@@ -48,20 +52,28 @@ class Checkpoints:
     """Folders by family."""
 
     siglip: Path
+    naflex: Path
     dinov2: Path
     dinov2_with_registers: Path
     dinov3: Path
     owlv2: Path
+    grounding_dino: Path
+    mm_grounding_dino: Path
+    florence2: Path
 
 
 def build_all(root: Path) -> Checkpoints:
     """Write one checkpoint of each family below `root`; the same bytes of weights every time."""
     builders = {
         "siglip": build_siglip,
+        "naflex": build_naflex,
         "dinov2": build_dinov2,
         "dinov2_with_registers": build_dinov2_with_registers,
         "dinov3": build_dinov3,
         "owlv2": build_owlv2,
+        "grounding_dino": build_grounding_dino,
+        "mm_grounding_dino": build_mm_grounding_dino,
+        "florence2": build_florence2,
     }
     for name, build in builders.items():
         build(root / name)
