@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from miner_resources.errors import MinerError
+from miner_resources.errors import MinerError, NotConfigured
 
 K = TypeVar("K")
 I = TypeVar("I")  # noqa: E741 (item)
@@ -50,7 +50,8 @@ def in_batches(
     Args:
         videos: key and items of each video; consumed only as far as the loader looks ahead.
         load: reads one item, in a thread. A `MinerError` from it loses its video only.
-        infer: computes rows for up to a batch of loaded items, in this thread; its errors end everything.
+        infer: computes rows for up to a batch of loaded items, in this thread. A `MinerError` from it loses the videos
+            that it is about; `NotConfigured` and unexpected errors end everything.
         batch_size: asked when the first batch is put together, so that a model is loaded no earlier.
         workers: loader threads.
 
@@ -65,10 +66,12 @@ def in_batches(
                 yield slot.key, []
                 continue
             size = size or batch_size()
-            try:
-                batch.append((slot, slot.loaded.result()))
-            except MinerError as error:
-                slot.owner.error = error
+            if slot.owner.error is None:
+                try:
+                    batch.append((slot, slot.loaded.result()))
+                except MinerError as error:
+                    slot.owner.error = error
+            if slot.owner.error:
                 yield from _arrived(slot.owner)
             if len(batch) == size:
                 yield from _compute(batch, infer)
@@ -101,7 +104,18 @@ def _look_ahead(
 def _compute(
     batch: Sequence[tuple[_Slot[K, R, L], L]], infer: Callable[[list[L]], Sequence[R]]
 ) -> Iterator[tuple[K, list[R] | MinerError]]:
-    rows = infer([loaded for _, loaded in batch])
+    owners = list({id(slot.owner): slot.owner for slot, _ in batch}.values())
+    try:
+        rows = infer([loaded for _, loaded in batch])
+    except NotConfigured:
+        raise
+    except MinerError as error:
+        if len(owners) > 1:
+            for owner in owners:
+                yield from _compute([pair for pair in batch if pair[0].owner is owner], infer)
+            return
+        owners[0].error = error
+        rows = [None] * len(batch)
     for (slot, _), row in zip(batch, rows, strict=True):
         slot.owner.rows[slot.position] = row
         yield from _arrived(slot.owner)

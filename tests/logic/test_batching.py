@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner_assets.logic.batching import in_batches
-from miner_resources.errors import CorruptMedia
+from miner_resources.errors import CorruptMedia, MinerError, NotConfigured, Unavailable
 
 
 def run(videos: dict[str, list[int]], batch_size: int, bad: frozenset[int] = frozenset()):
@@ -84,4 +84,33 @@ def test_an_error_of_the_model_ends_everything() -> None:
 
     stream = in_batches([("a", [1])], load=lambda item: item, infer=infer, batch_size=lambda: 1, workers=1)
     with pytest.raises(RuntimeError, match="device lost"):
+        list(stream)
+
+
+def refusing(refused: int, error: type[MinerError]):
+    asked: list[list[int]] = []
+
+    def infer(batch: list[int]) -> list[int]:
+        asked.append(batch)
+        if refused in batch:
+            raise error(f"item {refused}", remedy="none")
+        return batch
+
+    return infer, asked
+
+
+def test_frames_that_a_model_refuses_lose_their_video_only() -> None:
+    infer, asked = refusing(4, Unavailable)
+    videos = {"a": [1, 2], "b": [3, 4, 5, 6], "c": [7, 8]}
+    stream = in_batches(videos.items(), load=lambda item: item, infer=infer, batch_size=lambda: 5, workers=1)
+    done = dict(stream)
+    assert isinstance(done["b"], Unavailable)
+    assert (done["a"], done["c"]) == ([1, 2], [7, 8])
+    assert asked == [[1, 2, 3, 4, 5], [1, 2], [3, 4, 5], [7, 8]], "what is left of a lost video is not asked for"
+
+
+def test_a_model_that_lacks_something_ends_everything() -> None:
+    infer, _ = refusing(1, NotConfigured)
+    stream = in_batches([("a", [1]), ("b", [2])], load=lambda item: item, infer=infer, batch_size=lambda: 2, workers=1)
+    with pytest.raises(NotConfigured):
         list(stream)
