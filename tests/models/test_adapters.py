@@ -4,6 +4,7 @@ To cover another family: a checkpoint in `tiny_checkpoints.py` and a `Case` here
 """
 
 import gc
+import shutil
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,6 +118,24 @@ def test_a_result_does_not_depend_on_the_other_pictures(case, loaded):
     order = np.random.default_rng(2).permutation(11)
     assert same([together[i] for i in order], case.call(model, [images[i] for i in order]))
     assert same(together[3:10], case.call(model, images[3:10]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for the CPU with a C++ compiler")
+@pytest.mark.filterwarnings("default")  # PyTorch's compiler uses what other parts of it deprecate
+@pytest.mark.parametrize("case", [SIGLIP, DINO[0], OWLV2], ids=str)
+def test_a_compiled_model_gives_the_same(case, loaded, checkpoints):
+    images = pictures(loaded(case), BATCH + 1)
+    model = case.on(checkpoints, compiled=True)
+    expected = case.call(loaded(case), images)
+    try:
+        for row, wanted in zip(case.call(model, images), expected, strict=True):
+            np.testing.assert_allclose(row, wanted, atol=1e-4)
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "something was compiled"
+    finally:
+        model.release()
+        torch.compiler.reset()
+        torch._dynamo.utils.counters.clear()
 
 
 @every
