@@ -1,16 +1,18 @@
 """`video-miner models …`: what models there are, and fetching their weights ahead of a run."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from miner_assets.commands.reporting import print_table
+from miner_assets.commands.reporting import print_list
 from miner_assets.commands.shared import err, out, reports_errors
 from miner_resources.models.catalogue import CATALOGUE, DETECTION
 from miner_resources.models.page import COLUMNS, cells
 from miner_resources.models.sources import SERVICES, candidates, resolve
 
 models = typer.Typer(no_args_is_help=True, help="The model catalogue.")
+
+LISTED: Final = ("name", "parameters", "pixels", "scores", "threshold", "licence", "weights")
 
 _FETCHABLE = ", ".join(dict.fromkeys(entry.name for entry in CATALOGUE if entry.family not in SERVICES))
 _NAMES = f"A hub id, or one of: {_FETCHABLE}. Several are separated by commas."
@@ -23,7 +25,10 @@ def list_models() -> None:
 
     Example: video-miner models list
     """
-    print_table(out, ["for", *COLUMNS], [[entry.task, *cells(entry)] for entry in CATALOGUE])
+    order = [COLUMNS.index(name) for name in LISTED]
+    for task in dict.fromkeys(entry.task for entry in CATALOGUE):
+        listed = [cells(entry) for entry in CATALOGUE if entry.task == task]
+        print_list(out, f"for {task}", LISTED, [[row[place] for place in order] for row in listed])
     out.print("gated: accept the licence on the model's page and set HF_TOKEN; see docs/models.md", highlight=False)
 
 

@@ -167,3 +167,14 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     console.print(table)
+
+
+def print_list(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """One line each, whatever the terminal's width, so that it can be searched and piped."""
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    console.print(f"[bold]{escape(title)}[/bold]")
+    for row in (columns, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        style = "dim" if row is columns else ""
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print()
