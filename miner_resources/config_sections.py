@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from miner_resources.errors import MinerError
-from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE
+from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, names
 from miner_resources.models.sources import default_threshold
 from miner_resources.storage import stable_hash
 
@@ -171,14 +171,15 @@ def _auto_threshold(values: object, key: str, model_key: str, task: str, default
         raise ValueError(f"{key}: auto needs a model that is known: {error.message}") from None
 
 
-_MODEL = "a name, folder or hub id, or several by preference, separated by commas"
+def _models(what: str, task: str) -> str:
+    return f"{what}: {', '.join(names(task))}, a folder, or a hub id; several by preference, separated by commas"
 
 
 class FilterConfig(Section):
     """Keeping frames that show one of the classes."""
 
     force: bool = Field(default=False, description="score again even if nothing changed")
-    model: str = Field(default="siglip2-so400m", min_length=1, description=f"text-image model: {_MODEL}")
+    model: str = Field(default="siglip2-so400m", min_length=1, description=_models("text-image model", TEXT_IMAGE))
     threshold: Fraction01 = Field(
         default=0.25, description="a frame is kept if a class scores at least this; auto: the model's"
     )
@@ -195,9 +196,13 @@ class DedupConfig(Section):
 
     force: bool = Field(default=False, description="embed again even if nothing changed")
     model: str = Field(
-        default="dinov2-base", min_length=1, description=f"image embedding model: {_MODEL}; siglip: the filter's own"
+        default="dinov2-base",
+        min_length=1,
+        description=_models("image embedding model (siglip: the filter's own)", EMBEDDING),
     )
-    resize: Literal["squash", "crop", "pad"] = Field(default="squash", description="how pictures become square")
+    resize: Literal["squash", "crop", "pad"] = Field(
+        default="squash", description="how pictures become square; NaFlex models keep their shape"
+    )
     threshold: Cosine = Field(
         default=0.90, description="cosine similarity from which a frame is a duplicate; auto: the model's"
     )
@@ -219,7 +224,7 @@ class DetectionConfig(Section):
     """Finding boxes on the frames that are unique within their video."""
 
     force: bool = Field(default=False, description="detect again even if nothing changed")
-    detector: str = Field(default="grounding-dino", min_length=1, description=f"detector: {_MODEL}")
+    detector: str = Field(default="grounding-dino", min_length=1, description=_models("detector", DETECTION))
     confidence_threshold: Fraction01 = Field(
         default=0.3, description="boxes below are left out of the dataset; auto: the model's"
     )

@@ -2,13 +2,25 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.models.tiny_checkpoints import Checkpoints
 
 # The command line's tables fold at the width of the terminal, which differs from place to place.
 os.environ["COLUMNS"] = "200"
 
 _status = 0
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> "Checkpoints":
+    """Tiny checkpoints of every family, with random weights."""
+    from tests.models.tiny_checkpoints import build_all
+
+    return build_all(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture
