@@ -77,6 +77,7 @@ EMBEDDERS = [*DINO, *(Case(name, load_embedder, _vectors) for name in ("siglip",
 OWLV2 = Case("owlv2", load_detector, _boxes)
 GROUNDING = [Case(name, load_detector, _boxes) for name in ("grounding_dino", "mm_grounding_dino")]
 DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes)]
+SCORED = [case for case in DETECTORS if case.family != "florence2"]
 CASES = [*SCORERS, *EMBEDDERS, *DETECTORS]
 
 
@@ -236,6 +237,22 @@ def test_bfloat16_is_close(case, loaded):
     if case.load is load_text_image_model:
         numbers = [sigmoid(logits) for logits in numbers]
     assert np.abs(numbers[0] - numbers[1]).max() < BF16_TOLERANCE
+
+
+@pytest.mark.parametrize("case", SCORED, ids=str)
+def test_bfloat16_finds_each_class_about_as_surely(case, loaded):
+    full, half = loaded(case), loaded(case, precision="bf16")
+    images = pictures(full, 6)
+    best = [
+        [
+            [row[row[:, 4] == number, 5].max(initial=FLOOR) for number in range(len(LABELS))]
+            for row in case.call(model, images)
+        ]
+        for model in (full, half)
+    ]
+    assert np.max(best[0]) > FLOOR
+    # Not all: which places of a picture become candidates is a choice, and close calls fall otherwise.
+    assert np.mean(np.abs(np.subtract(*best)) < BF16_TOLERANCE) > 0.8
 
 
 @pytest.mark.parametrize("case", EMBEDDERS, ids=str)
@@ -413,6 +430,20 @@ def test_a_gpu_agrees_with_the_cpu_and_with_itself(case, loaded):
     for one, other in zip(together, case.call(loaded(case), images), strict=True):
         if one.shape == other.shape:
             np.testing.assert_allclose(one, other, atol=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("case", [*SCORERS, *EMBEDDERS], ids=str)
+def test_bfloat16_on_a_gpu_is_close_and_repeatable(case, loaded):
+    full, half = loaded(case), loaded(case, device="cuda", precision="bf16")
+    images = pictures(full, 11)
+    together = case.call(half, images)
+    assert same(together, [row for i in range(11) for row in case.call(half, images[i : i + 1])])
+    expected = case.call(full, images)
+    squeeze = sigmoid if case in SCORERS else np.asarray
+    for one, other in zip(together, expected, strict=True):
+        np.testing.assert_allclose(squeeze(one), squeeze(other), atol=BF16_TOLERANCE)
 
 
 def test_tasks_are_not_mixed_up(checkpoints):
