@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,23 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between the attempts of one request."""
     monkeypatch.setattr("miner_resources.web.client.FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr("miner_resources.web.fetch.FIRST_PAUSE_S", 0.01)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The contract of adapters as a table: how many of its assertions each family has passed."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            test, _, case = report.nodeid.partition("[")
+            if "test_adapters.py::" in test and case.startswith(("detector-", "embedder-", "text_image_model-")):
+                counts.setdefault(case.rstrip("]"), Counter())[outcome] += 1
+    if counts:
+        terminalreporter.section("contract of model adapters")
+        width = max(map(len, counts))
+        for case, outcomes in sorted(counts.items()):
+            terminalreporter.write_line(
+                f"{case:<{width}}  " + ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -123,7 +123,7 @@ def test_a_result_does_not_depend_on_the_other_pictures(case, loaded):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for the CPU with a C++ compiler")
-@pytest.mark.filterwarnings("default")  # PyTorch's compiler uses what other parts of it deprecate
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler uses what other parts of it deprecate
 @pytest.mark.parametrize("case", [SIGLIP, DINO[0], OWLV2], ids=str)
 def test_a_compiled_model_gives_the_same(case, loaded, checkpoints):
     images = pictures(loaded(case), BATCH + 1)
