@@ -121,14 +121,11 @@ class StageLog:
             for logged in self._logged:
                 self._log_partition(*logged)
             return
-        task, metrics, sample = self._logged[0]
-        if len(self._logged) == 1:
-            version = dg.DataVersion(task.keys.version)
-            yield dg.MaterializeResult(metadata=_metadata(metrics, sample), data_version=version)
-        else:
-            numbers = ("rows", "kept", "rejected")
-            totals = {name: sum(_number(row.get(name)) for _, row, _ in self._logged) for name in numbers}
-            yield dg.MaterializeResult(metadata=_metadata({**totals, "videos": len(self._logged)}, None))
+        for task, metrics, sample in self._logged:
+            self.context.add_asset_metadata(_metadata(metrics, sample), partition_key=task.video_id)
+        # One data version for all: of several videos Dagster takes one, so that it is better left to Dagster.
+        only = self._logged[0][0] if len(self._logged) == 1 else None
+        yield dg.MaterializeResult(data_version=dg.DataVersion(only.keys.version) if only else None)
 
     def _materialize(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
         if self._together:
@@ -171,7 +168,3 @@ def _metadata_value(value: Json) -> dg.MetadataValue[Any]:
     if isinstance(value, Mapping):
         return dg.MetadataValue.json(dict(value))
     return dg.MetadataValue.text("" if value is None else str(value))
-
-
-def _number(value: Json) -> int:
-    return value if isinstance(value, int) else 0

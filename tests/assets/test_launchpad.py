@@ -71,6 +71,14 @@ def test_partitions_run_through_the_job_of_all_stages(demo_videos: Path, tmp_pat
         assert result.success
         for asset in ("videos", "frames", "filtered_frames", "embeddings", "detections"):
             assert instance.get_materialized_partitions(dg.AssetKey(asset)) == set(ids)
+        for video_id in ids:
+            records = instance.fetch_materializations(
+                dg.AssetRecordsFilter(dg.AssetKey("filtered_frames"), asset_partitions=[video_id]), limit=10
+            ).records
+            assert len(records) == 1
+            metadata = records[0].asset_materialization.metadata
+            assert metadata["rows"].value == len(pl.read_parquet(workspace.storage.scores_table(video_id)))
+            assert video_id in str(metadata["sample"].value)
     for video_id in ids:
         scores = pl.read_parquet(workspace.storage.scores_table(video_id))
         assert not scores["kept"].any(), "the launchpad's threshold was used"
