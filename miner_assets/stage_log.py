@@ -104,11 +104,15 @@ class StageLog:
             return
         for logged in self._logged:
             self._log_partition(*logged)
-        rows = [f"| {r.video_id} | {r.error} | {r.remedy} |" for r in self.failures]
-        table = "\n".join(["| video | error | what to do |", "| --- | --- | --- |", *rows])
+        columns = ("video", "error", "what to do")
+        rows = [
+            dg.TableRecord(dict(zip(columns, (r.video_id, r.error or "", r.remedy or ""), strict=True)))
+            for r in self.failures
+        ]
+        table = dg.MetadataValue.table(rows, dg.TableSchema([dg.TableColumn(name) for name in columns]))
         raise dg.Failure(
             description=f"{len(self.failures)} of {len(self.context.partition_keys)} videos failed in {self.stage}",
-            metadata={"failures": dg.MetadataValue.md(table), "failed": len(self.failures)},
+            metadata={"failures": table, "failed": len(self.failures)},
             allow_retries=any(record.retryable for record in self.failures),
         )
 

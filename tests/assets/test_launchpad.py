@@ -98,7 +98,9 @@ def test_a_failed_video_fails_the_step_and_says_why(tmp_path: Path) -> None:
                 instance=instance, asset_selection=[dg.AssetKey("videos")], partition_key=video_id, run_config=QUIET
             )
     assert caught.value.description == "1 of 1 videos failed in download"
-    assert "is empty (0 bytes)" in str(caught.value.metadata["failures"].value)
+    (row,) = caught.value.metadata["failures"].records
+    assert row.data["video"] == video_id
+    assert "is empty (0 bytes)" in row.data["error"]
 
 
 def test_definitions_are_those_of_the_contract(mined: tuple[MinerConfig, PipelineRun]) -> None:
