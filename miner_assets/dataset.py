@@ -17,6 +17,7 @@ from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_co
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
 from miner_assets.logic.coco_format import Coco, read_coco, write_coco
 from miner_assets.logic.splits import assign_splits, duplicate_edges
+from miner_assets.metadata import table
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
@@ -257,18 +258,14 @@ def dataset(
         report = step.run()
         context.log.info("%d videos left out without detections: %s", len(report.unlabelled), report.unlabelled)
     coco = read_coco(workspace.storage.annotations)
-    rows = [
-        f"| {count.split} | {count.category or 'all'} | {count.images} | {count.annotations} |"
-        for count in dataset_summary(coco)
-    ]
-    table = "\n".join(["| split | class | images | boxes |", "| --- | --- | --- | --- |", *rows])
+    splits = [(each.split, each.category or "all", each.images, each.annotations) for each in dataset_summary(coco)]
     yield dg.MaterializeResult(
         metadata={
             "rows": len(coco["images"]),
             "kept": len(coco["images"]),
             "rejected": 0,
             "annotations": len(coco["annotations"]),
-            "splits": dg.MetadataValue.md(table),
+            "splits": table(("split", "class", "images", "boxes"), splits),
             "sample": dg.MetadataValue.path(workspace.storage.dataset / "contact_sheet.jpg"),
         },
         data_version=dg.DataVersion(step.keys().version),
@@ -276,9 +273,8 @@ def dataset(
 
 
 def _rights_checked(violations: Mapping[str, str], policy: str) -> dg.AssetCheckResult:
-    rows = [f"| {video_id} | {reason} |" for video_id, reason in violations.items()]
-    table = "\n".join(["| video | why |", "| --- | --- |", *rows])
-    metadata = {"policy": policy, "violations": len(violations), "videos": dg.MetadataValue.md(table)}
+    videos = table(("video", "why"), list(violations.items()))
+    metadata = {"policy": policy, "violations": len(violations), "videos": videos}
     return dg.AssetCheckResult(check_name=RIGHTS_CHECK, passed=not violations, metadata=metadata)
 
 

@@ -1,11 +1,11 @@
 """Which models a configuration means: the first of several, the filter's own as embedder, and which commit."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from miner_resources.config import MinerConfig
-from miner_resources.errors import InvalidData
+from miner_resources.errors import InvalidData, NotConfigured
 from miner_resources.locks import file_lock
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, FILTER_MODEL, TEXT_IMAGE
 from miner_resources.models.sources import ModelSource, candidates, resolve
@@ -48,12 +48,40 @@ def chosen_model(config: MinerConfig, stage: Stage, name: str, *, fetch: bool = 
     if len(candidates(name)) > 1:
         from miner_resources.models.weights import settle
 
-        name = settle(name, TASKS[stage], fetch=fetch)
+        name = settle(", ".join(_without_absent_services(config, name, TASKS[stage])), TASKS[stage], fetch=fetch)
     source = resolve(name, TASKS[stage])
+    if fetch and source.is_service:
+        check_services(config, [source])
     if not source.is_hub or source.revision:
         return name
     commit = _pinned(config, source, fetch=fetch)
     return f"{name}@{commit}" if commit else name
+
+
+def check_services(config: MinerConfig, sources: Iterable[ModelSource]) -> None:
+    """Find out whether web services and optional packages can be used, before hours are spent on getting to them.
+
+    Raises:
+        NotConfigured: a package, a device, or a key is missing.
+    """
+    services = [source for source in sources if source.is_service]
+    if services:
+        from miner_resources.models.loading import check_service
+
+        for source in services:
+            check_service(source, config.device)
+
+
+def _without_absent_services(config: MinerConfig, names: str, task: str) -> list[str]:
+    """Of several models those that are no service, and services that can be used; all, if that leaves none."""
+    wanted, usable = candidates(names), list[str]()
+    for name in wanted:
+        try:
+            check_services(config, [resolve(name, task)])
+        except NotConfigured:
+            continue
+        usable.append(name)
+    return usable or wanted
 
 
 def _pinned(config: MinerConfig, source: ModelSource, *, fetch: bool) -> str | None:

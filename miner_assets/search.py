@@ -10,11 +10,12 @@ from typing import Any
 import dagster as dg
 
 from miner_assets.launchpad import launchpad_schema, with_overrides
+from miner_assets.metadata import table
 from miner_assets.partitions import KEYWORDS
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import SearchConfig
 from miner_resources.errors import NotFound, Waiting
-from miner_resources.records import Stage
+from miner_resources.records import Json, Stage
 from miner_resources.registry.records import Keyword, SearchResult
 from miner_resources.storage import stable_hash
 from miner_resources.video_source import LeftOut, Lost, find_videos, local_files, local_path, utc_now
@@ -177,7 +178,7 @@ def search_results(
             "kept": len(taken),
             "rejected": len(hits) - len(taken),
             "new": len(new),
-            "videos": dg.MetadataValue.md(_table(hits, set(new))),
+            "videos": _table(hits, set(new)),
         },
         data_version=dg.DataVersion(stable_hash(keyword, [hit.video.video_id for hit in hits])),
     )
@@ -207,16 +208,11 @@ def _search(
     return hits, new
 
 
-def _table(hits: Sequence[Hit], new: set[str]) -> str:
-    rows = [
-        f"| {hit.rank} | {hit.video.video_id} | {_cell(hit.video.title)} | {_cell(hit.video.channel)} "
-        f"| {'' if hit.video.duration_s is None else round(hit.video.duration_s)} "
-        f"| {hit.reason or ('new' if hit.video.video_id in new else 'known')} |"
-        for hit in hits
-    ]
-    return "\n".join(["| rank | video | title | channel | seconds | |", "| --- | --- | --- | --- | --- | --- |", *rows])
-
-
-def _cell(text: str | None) -> str:
-    """Text of a stranger inside a Markdown table."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>()#+!|" else letter for letter in (text or "").strip())
+def _table(hits: Sequence[Hit], new: set[str]) -> dg.MetadataValue[Any]:
+    rows: list[tuple[Json, ...]] = []
+    for hit in hits:
+        video, duration = hit.video, hit.video.duration_s
+        what = hit.reason or ("new" if video.video_id in new else "known")
+        seconds = None if duration is None else round(duration)
+        rows.append((hit.rank, video.video_id, video.title, video.channel, seconds, what, video.url))
+    return table(("rank", "video", "title", "channel", "seconds", "taken", "url"), rows)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from miner_assets.metadata import metadata_of, table
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
@@ -104,15 +105,10 @@ class StageLog:
             return
         for logged in self._logged:
             self._log_partition(*logged)
-        columns = ("video", "error", "what to do")
-        rows = [
-            dg.TableRecord(dict(zip(columns, (r.video_id, r.error or "", r.remedy or ""), strict=True)))
-            for r in self.failures
-        ]
-        table = dg.MetadataValue.table(rows, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+        rows = [(record.video_id, record.error, record.remedy) for record in self.failures]
         raise dg.Failure(
             description=f"{len(self.failures)} of {len(self.context.partition_keys)} videos failed in {self.stage}",
-            metadata={"failures": table, "failed": len(self.failures)},
+            metadata={"failures": table(("video", "error", "what to do"), rows), "failed": len(self.failures)},
             allow_retries=any(record.retryable for record in self.failures),
         )
 
@@ -126,7 +122,7 @@ class StageLog:
                 self._log_partition(*logged)
             return
         for task, metrics, sample in self._logged:
-            self.context.add_asset_metadata(_metadata(metrics, sample), partition_key=task.video_id)
+            self.context.add_asset_metadata(metadata_of(metrics, sample), partition_key=task.video_id)
         # One data version for all: of several videos Dagster takes one, so that it is better left to Dagster.
         only = self._logged[0][0] if len(self._logged) == 1 else None
         yield dg.MaterializeResult(data_version=dg.DataVersion(only.keys.version) if only else None)
@@ -139,7 +135,7 @@ class StageLog:
 
     def _log_partition(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
         tags = {"dagster/data_version": task.keys.version}
-        metadata = _metadata(metrics, sample)
+        metadata = metadata_of(metrics, sample)
         self.context.log_event(
             dg.AssetMaterialization(self.context.asset_key, partition=task.video_id, metadata=metadata, tags=tags)
         )
@@ -155,20 +151,3 @@ def _status(error: MinerError | None) -> str:
     if isinstance(error, Waiting):
         return WAITING
     return SKIPPED if isinstance(error, NotWanted) else FAILED
-
-
-def _metadata(metrics: Mapping[str, Json], sample: Path | None) -> dict[str, dg.MetadataValue[Any]]:
-    metadata = {key: _metadata_value(value) for key, value in metrics.items()}
-    return metadata | ({"sample": dg.MetadataValue.path(sample)} if sample is not None else {})
-
-
-def _metadata_value(value: Json) -> dg.MetadataValue[Any]:
-    if isinstance(value, bool):
-        return dg.MetadataValue.bool(value)
-    if isinstance(value, int):
-        return dg.MetadataValue.int(value)
-    if isinstance(value, float):
-        return dg.MetadataValue.float(value)
-    if isinstance(value, Mapping):
-        return dg.MetadataValue.json(dict(value))
-    return dg.MetadataValue.text("" if value is None else str(value))

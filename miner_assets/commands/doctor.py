@@ -82,17 +82,20 @@ def _device(config: MinerConfig) -> Iterator[Finding]:
 
 
 def _models(config: MinerConfig) -> Iterator[Finding]:
-    from miner_assets.model_choice import possible_models
+    from miner_assets.model_choice import check_services, possible_models
     from miner_resources.models.sources import resolve
     from miner_resources.models.weights import weights_present
 
     for _, key, name, task in possible_models(config):
         try:
             source = resolve(name, task)
+            check_services(config, [source])
         except MinerError as error:
             yield Finding("warn", f"{key}: {error.message}", error.remedy)
             continue
-        if weights_present(source):
+        if source.is_service:
+            yield Finding("ok", f"{key}: {name} can be asked")
+        elif weights_present(source):
             yield Finding("ok", f"{key}: {name} is here")
         else:
             yield Finding("warn", f"{key}: {name} is not downloaded", f"video-miner models download {name}")

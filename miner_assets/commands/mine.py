@@ -123,22 +123,31 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
 
 
 def check_models(config: MinerConfig) -> None:
-    """Refuse model names that do not exist, before anything is touched.
+    """Refuse model names that do not exist and services that cannot be used, before anything is touched.
 
     Raises:
         ConfigError: with every name that is wrong.
     """
-    from miner_assets.model_choice import possible_models
+    from miner_assets.model_choice import check_services, possible_models
     from miner_resources.errors import MinerError
     from miner_resources.models.sources import resolve
 
     problems: list[str] = []
-    for stage, key, name, task in possible_models(config):
-        if stage in config.stages:
-            try:
-                resolve(name, task)
-            except MinerError as error:
-                problems.append(f"{key}: {error}")
+    unusable: dict[str, list[str]] = {}
+    usable: set[str] = set()
+    for _, key, name, task in (model for model in possible_models(config) if model[0] in config.stages):
+        try:
+            source = resolve(name, task)
+        except MinerError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        try:
+            check_services(config, [source])
+            usable.add(key)
+        except MinerError as error:
+            unusable.setdefault(key, []).append(f"{key}: {error}")
+    # Of several by preference one is enough.
+    problems += [problem for key, found in unusable.items() if key not in usable for problem in found]
     if problems:
         raise ConfigError(problems)
 

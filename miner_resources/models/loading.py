@@ -12,7 +12,9 @@ from transformers.utils import logging as transformers_logging
 
 from miner_resources.models.adapter import ImageEmbedder, ObjectDetector, TextImageModel
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE
+from miner_resources.models.closed_set import ClosedSetDetector
 from miner_resources.models.dino import DinoEmbedder
+from miner_resources.models.dinox import DinoxDetector
 from miner_resources.models.florence2 import Florence2Detector
 from miner_resources.models.grounding import GroundingDetector
 from miner_resources.models.loaded import Checkpoint
@@ -37,11 +39,13 @@ EMBEDDERS: Final[Mapping[str, Callable[[Checkpoint], ImageEmbedder]]] = {
     "siglip": SiglipTextImageModel,
 }
 DETECTORS: Final[Mapping[str, Callable[[Checkpoint], ObjectDetector]]] = {
+    "closed-set": ClosedSetDetector,
     "florence2": Florence2Detector,
     "grounding": GroundingDetector,
     "owlv2": Owlv2Detector,
 }
-SERVICES: Final[Mapping[str, Callable[[ModelSource, str, int | str], ObjectDetector]]] = {
+SERVICES: Final[Mapping[str, type[DinoxDetector | MoondreamDetector]]] = {
+    "dino-x": DinoxDetector,
     "moondream": MoondreamDetector,
 }
 """Adapter family → its adapter."""
@@ -82,6 +86,15 @@ def load_text_image_model(name: str, settings: Settings) -> TextImageModel:
 def load_embedder(name: str, settings: Settings) -> ImageEmbedder:
     """Load the model that `dedup.model` names; as `load_text_image_model`."""
     return _load(EMBEDDERS, resolve(name, EMBEDDING), settings)
+
+
+def check_service(source: ModelSource, device: str) -> None:
+    """Find out whether a service can be used, without starting or asking it.
+
+    Raises:
+        NotConfigured: a package, a device, or a key is missing.
+    """
+    SERVICES[source.family].check(source.name, device)
 
 
 def load_detector(name: str, settings: Settings) -> ObjectDetector:

@@ -84,6 +84,17 @@ class MoondreamDetector:
             self._clients.append(Cloud(package.vl(api_key=key, model=model), source.name, key))
             _log.warning("%s: frames are sent to Moondream's cloud, because %s is set", source.name, API_KEY)
 
+    @staticmethod
+    def check(name: str, device: str) -> None:
+        """Find out before the work begins whether it can be done; the arguments are those of a source and settings.
+
+        Raises:
+            NotConfigured: the package, the device, or the key is missing.
+        """
+        _package(name)
+        if devices(device)[0] == "cpu":
+            read_key(name)
+
     @property
     def batch_size(self) -> int:
         """How many pictures to hand over at a time."""

@@ -7,7 +7,10 @@ from pathlib import Path
 import huggingface_hub.constants as hub_constants
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from miner_assets.cli import app
+from miner_assets.commands.mine import check_models
 from miner_assets.model_choice import chosen_model, model_identity, possible_models
 from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
@@ -20,6 +23,7 @@ from miner_resources.tables import read_metadata, read_table
 from tests.assets.pipelines import computed, demo_config, model_loads, run
 from tests.models.hub_server import SHA, HubServer
 from tests.models.tiny_checkpoints import build_dinov2
+from tests.shared_data import REPOSITORY
 
 Mined = tuple[MinerConfig, PipelineRun]
 
@@ -173,3 +177,28 @@ def test_boxes_of_different_classes_on_one_object_can_be_made_one(copy: MinerCon
     assert loads == 0
     assert done.stages[Stage.DETECT].computed == 0
     assert annotations(changed(low, "detection", class_agnostic_nms=0.5)) <= every
+
+
+def test_services_that_cannot_be_used_are_refused_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DDS_CLOUDAPI_TOKEN", raising=False)
+    command = [
+        "run-config",
+        str(REPOSITORY / "configs/examples/demo-models.yaml"),
+        "-o",
+        f"output_dir={tmp_path / 'output'}",
+    ]
+    refused = CliRunner().invoke(app, [*command, "-o", "detection.detector=dino-x"])
+    assert refused.exit_code == 2
+    assert "DDS_CLOUDAPI_TOKEN is not set" in refused.output
+    assert not (tmp_path / "output").exists()
+
+
+def test_of_several_detectors_a_service_without_a_key_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config((), ["detection.detector='dino-x, demo'"])
+    monkeypatch.delenv("DDS_CLOUDAPI_TOKEN", raising=False)
+    assert chosen_model(config, Stage.DETECT, config.detection.detector) == "demo"
+    check_models(config.model_copy(update={"stages": [Stage.DETECT]}))
+    monkeypatch.setenv("DDS_CLOUDAPI_TOKEN", "key")
+    assert chosen_model(config, Stage.DETECT, config.detection.detector) == "dino-x"

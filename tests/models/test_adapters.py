@@ -76,7 +76,8 @@ DINO = [Case(name, load_embedder, _vectors) for name in ("dinov2", "dinov2_with_
 EMBEDDERS = [*DINO, *(Case(name, load_embedder, _vectors) for name in ("siglip", "naflex"))]
 OWLV2 = Case("owlv2", load_detector, _boxes)
 GROUNDING = [Case(name, load_detector, _boxes) for name in ("grounding_dino", "mm_grounding_dino")]
-DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes)]
+CLOSED_SET = [Case(name, load_detector, _boxes) for name in ("rf_detr", "rt_detr", "rt_detr_v2", "d_fine")]
+DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes), *CLOSED_SET]
 SCORED = [case for case in DETECTORS if case.family != "florence2"]
 CASES = [*SCORERS, *EMBEDDERS, *DETECTORS]
 

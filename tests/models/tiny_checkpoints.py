@@ -34,6 +34,7 @@ from transformers import (
     SiglipProcessor,
 )
 
+from tests.models.tiny_closed_set import build_d_fine, build_rf_detr, build_rt_detr, build_rt_detr_v2
 from tests.models.tiny_florence2 import build_florence2
 from tests.models.tiny_grounding import build_grounding_dino, build_mm_grounding_dino
 from tests.models.tiny_naflex import build_naflex
@@ -60,6 +61,10 @@ class Checkpoints:
     grounding_dino: Path
     mm_grounding_dino: Path
     florence2: Path
+    rf_detr: Path
+    rt_detr: Path
+    rt_detr_v2: Path
+    d_fine: Path
 
 
 def build_all(root: Path) -> Checkpoints:
@@ -74,6 +79,10 @@ def build_all(root: Path) -> Checkpoints:
         "grounding_dino": build_grounding_dino,
         "mm_grounding_dino": build_mm_grounding_dino,
         "florence2": build_florence2,
+        "rf_detr": build_rf_detr,
+        "rt_detr": build_rt_detr,
+        "rt_detr_v2": build_rt_detr_v2,
+        "d_fine": build_d_fine,
     }
     for name, build in builders.items():
         build(root / name)

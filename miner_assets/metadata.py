@@ -1,0 +1,55 @@
+"""What people see of a materialization in the Dagster UI: numbers that plot, tables, pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from miner_resources.records import Json
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+
+
+def metadata_of(metrics: Mapping[str, Json], sample: Path | None) -> Metadata:
+    """The metrics of a video, and the picture that goes with them.
+
+    Numbers stay numbers, which Dagster plots over partitions; mappings become tables where they have rows and columns.
+    """
+    found: Metadata = {key: _value(value) for key, value in metrics.items()}
+    return found | ({"sample": dg.MetadataValue.path(sample)} if sample is not None else {})
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Json]]) -> dg.MetadataValue[Any]:
+    """A table, which the UI shows unfolded, unlike Markdown."""
+    records = [dg.TableRecord({name: _cell(cell) for name, cell in zip(columns, row, strict=True)}) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+
+
+def _value(value: Json) -> dg.MetadataValue[Any]:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, Mapping):
+        return _of_mapping(value)
+    return dg.MetadataValue.text("" if value is None else str(value))
+
+
+def _of_mapping(value: Mapping[str, Json]) -> dg.MetadataValue[Any]:
+    if value and not any(isinstance(each, Mapping | Sequence) and not isinstance(each, str) for each in value.values()):
+        return table(("name", "value"), list(value.items()))
+    rows = [each for each in value.values() if isinstance(each, Mapping)]
+    if not rows or len(rows) < len(value) or any(row.keys() != rows[0].keys() for row in rows):
+        return dg.MetadataValue.json(dict(value))
+    return table(("name", *rows[0]), [(name, *row.values()) for name, row in zip(value, rows, strict=True)])
+
+
+def _cell(value: Json) -> str | int | float | bool:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_cell(each)}" for name, each in value.items())
+    if value is None or isinstance(value, str | int | float):
+        return "" if value is None else value
+    return ", ".join(str(_cell(each)) for each in value)
