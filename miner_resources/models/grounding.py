@@ -1,8 +1,8 @@
 """Grounding DINO, MM-Grounding-DINO and LLMDet: boxes for phrases that are read together with the picture.
 
 References: arXiv:2303.05499, arXiv:2401.02361, arXiv:2501.18954. A picture gives a fixed number of candidates, each
-with one logit per token of the text. The score of a phrase is the highest of its tokens; the stock decoding instead glues
-together all tokens above a threshold, over the borders of phrases.
+with one logit per token of the text. The score of a phrase is the highest of its tokens; the stock decoding instead
+glues together all tokens above a threshold, over the borders of phrases.
 """
 
 from collections.abc import Sequence
