@@ -17,7 +17,7 @@ from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_co
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
 from miner_assets.logic.coco_format import Coco, read_coco, write_coco
 from miner_assets.logic.splits import assign_splits, duplicate_edges
-from miner_assets.metadata import table
+from miner_assets.metadata import picture, table
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
@@ -266,7 +266,7 @@ def dataset(
             "rejected": 0,
             "annotations": len(coco["annotations"]),
             "splits": table(("split", "class", "images", "boxes"), splits),
-            "sample": dg.MetadataValue.path(workspace.storage.dataset / "contact_sheet.jpg"),
+            **picture(workspace.storage, workspace.storage.dataset / "contact_sheet.jpg"),
         },
         data_version=dg.DataVersion(step.keys().version),
     )

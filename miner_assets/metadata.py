@@ -1,23 +1,35 @@
 """What people see of a materialization in the Dagster UI: numbers that plot, tables, pictures."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 import dagster as dg
 
 from miner_resources.records import Json
+from miner_resources.storage import Storage
+
+ADDRESS: Final = "VIDEO_MINER_PICTURES"
+"""Environment variable: where the pictures of projects are served."""
+DEFAULT_ADDRESS: Final = "http://127.0.0.1:3001"
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 
-def metadata_of(metrics: Mapping[str, Json], sample: Path | None) -> Metadata:
-    """The metrics of a video, and the picture that goes with them.
+def metadata_of(metrics: Mapping[str, Json]) -> Metadata:
+    """Numbers stay numbers, which Dagster plots over partitions; mappings with rows and columns become tables."""
+    return {key: _value(value) for key, value in metrics.items()}
 
-    Numbers stay numbers, which Dagster plots over partitions; mappings become tables where they have rows and columns.
-    """
-    found: Metadata = {key: _value(value) for key, value in metrics.items()}
-    return found | ({"sample": dg.MetadataValue.path(sample)} if sample is not None else {})
+
+def picture(storage: Storage, path: Path | None) -> Metadata:
+    """A picture of the project, by its path, and as the UI shows it while `video-miner dev` serves it."""
+    if path is None:
+        return {}
+    address = f"{os.environ.get(ADDRESS) or DEFAULT_ADDRESS}/{quote(storage.relative(path))}"
+    shown = f"[![{path.stem}]({address})]({address})"
+    return {"sample": dg.MetadataValue.path(path), "preview": dg.MetadataValue.md(shown)}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Json]]) -> dg.MetadataValue[Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from miner_assets.metadata import metadata_of, table
+from miner_assets.metadata import Metadata, metadata_of, picture, table
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
@@ -122,7 +122,7 @@ class StageLog:
                 self._log_partition(*logged)
             return
         for task, metrics, sample in self._logged:
-            self.context.add_asset_metadata(metadata_of(metrics, sample), partition_key=task.video_id)
+            self.context.add_asset_metadata(self._metadata(task, metrics, sample), partition_key=task.video_id)
         # One data version for all: of several videos Dagster takes one, so that it is better left to Dagster.
         only = self._logged[0][0] if len(self._logged) == 1 else None
         yield dg.MaterializeResult(data_version=dg.DataVersion(only.keys.version) if only else None)
@@ -133,9 +133,14 @@ class StageLog:
         else:
             self._log_partition(task, metrics, sample)
 
+    def _metadata(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> Metadata:
+        url = task.video.url
+        source = dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else dg.MetadataValue.text(url)
+        return {**metadata_of(metrics), "source": source, **picture(self.workspace.storage, sample)}
+
     def _log_partition(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
         tags = {"dagster/data_version": task.keys.version}
-        metadata = metadata_of(metrics, sample)
+        metadata = self._metadata(task, metrics, sample)
         self.context.log_event(
             dg.AssetMaterialization(self.context.asset_key, partition=task.video_id, metadata=metadata, tags=tags)
         )

@@ -1,6 +1,7 @@
 """`video-miner dev`: the Dagster UI and daemon on this project."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated
 import typer
 
 from miner_assets.commands.shared import OutputDir, err, project_config, reports_errors
-from miner_resources.errors import InvalidData
+from miner_resources.errors import InvalidData, NotConfigured
+from miner_resources.storage import Storage
 
 
 @reports_errors
@@ -31,7 +33,7 @@ def dev(
       video-miner dev my.yaml --watch     # then: video-miner keywords add "forklift warehouse"
     """
     from miner_assets.instance import prepare_home, shipped
-    from miner_resources.storage import Storage
+    from miner_assets.metadata import ADDRESS
 
     config = project_config(output, files or [])
     storage = Storage(config.output_dir)
@@ -39,6 +41,7 @@ def dev(
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
+    os.environ[ADDRESS] = _serve_pictures(storage, port + 1)
     err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
     workspace_file = str(shipped("workspace.yaml"))
     if watch:
@@ -46,6 +49,29 @@ def dev(
     # Replaces this process, so that Ctrl-C and SIGTERM reach Dagster itself.
     arguments = ["-m", "dagster", "dev", "-w", workspace_file, "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _serve_pictures(storage: Storage, port: int) -> str:
+    """Start the server of pictures, which ends with this process or with what replaces it, and return its address.
+
+    Raises:
+        NotConfigured: another program has the port.
+    """
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotConfigured(
+                f"port {port}, for the pictures in the UI, is taken: {error.strerror}",
+                remedy="end the other `video-miner dev`, or choose another --port; the pictures take the one after it",
+            ) from error
+    heard, held = os.pipe()
+    command = [sys.executable, "-m", "miner_assets.picture_server", str(storage.root), str(port)]
+    subprocess.Popen(command, stdin=heard)
+    os.close(heard)
+    os.set_inheritable(held, True)
+    return f"http://127.0.0.1:{port}"
 
 
 def _switch_on(workspace_file: str) -> None:
