@@ -15,6 +15,9 @@ ADDRESS: Final = "VIDEO_MINER_PICTURES"
 """Environment variable: where the pictures of projects are served."""
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:3001"
 
+PREVIEW_WIDTH: Final = 760
+"""Pixels: as wide as the UI's column of values on a laptop; a click opens the whole picture."""
+
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 
@@ -28,7 +31,7 @@ def picture(storage: Storage, path: Path | None) -> Metadata:
     if path is None:
         return {}
     address = f"{os.environ.get(ADDRESS) or DEFAULT_ADDRESS}/{quote(storage.relative(path))}"
-    shown = f"[![{path.stem}]({address})]({address})"
+    shown = f"[![{path.stem}]({address}?width={PREVIEW_WIDTH})]({address})"
     return {"sample": dg.MetadataValue.path(path), "preview": dg.MetadataValue.md(shown)}
 
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from miner_assets.commands.shared import OutputDir, err, project_config, reports_errors
-from miner_resources.errors import InvalidData, NotConfigured
+from miner_resources.errors import InvalidData
 from miner_resources.storage import Storage
 
 
@@ -41,7 +42,7 @@ def dev(
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
-    os.environ[ADDRESS] = _serve_pictures(storage, port + 1)
+    os.environ[ADDRESS] = _serve_pictures(storage)
     err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
     workspace_file = str(shipped("workspace.yaml"))
     if watch:
@@ -51,27 +52,34 @@ def dev(
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def _serve_pictures(storage: Storage, port: int) -> str:
+def _serve_pictures(storage: Storage) -> str:
     """Start the server of pictures, which ends with this process or with what replaces it, and return its address.
 
-    Raises:
-        NotConfigured: another program has the port.
+    Always on the same port if it can be had: the address is part of what Dagster remembers about a run.
     """
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise NotConfigured(
-                f"port {port}, for the pictures in the UI, is taken: {error.strerror}",
-                remedy="end the other `video-miner dev`, or choose another --port; the pictures take the one after it",
-            ) from error
+    from miner_assets.metadata import DEFAULT_ADDRESS
+
+    usual = urlsplit(DEFAULT_ADDRESS).port or 0
+    port = _free_port(usual) or _free_port(0)
+    if port != usual:
+        err.print(f"port {usual} is taken: previews of earlier runs do not show, new ones do", highlight=False)
     heard, held = os.pipe()
     command = [sys.executable, "-m", "miner_assets.picture_server", str(storage.root), str(port)]
     subprocess.Popen(command, stdin=heard)
     os.close(heard)
     os.set_inheritable(held, True)
     return f"http://127.0.0.1:{port}"
+
+
+def _free_port(wanted: int) -> int | None:
+    """`wanted` if it is free, any free one for 0."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", wanted))
+        except OSError:
+            return None
+        return tried.getsockname()[1]
 
 
 def _switch_on(workspace_file: str) -> None:

@@ -1,5 +1,6 @@
 """The server of pictures for the UI: what it hands out, what it keeps, and that it ends."""
 
+import io
 import socket
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
-from miner_assets.metadata import ADDRESS, picture
+from miner_assets.metadata import ADDRESS, PREVIEW_WIDTH, picture
 from miner_assets.picture_server import build_app
 from miner_resources.storage import Storage
 
@@ -22,7 +24,7 @@ def storage(tmp_path: Path) -> Storage:
     found = Storage(tmp_path / "output")
     for name in ("contact_sheets/filter/a b.jpg", "detections/visualizations/1.png", "dataset/contact_sheet.jpg"):
         (found.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (found.root / name).write_bytes(name.encode())
+        Image.new("RGB", (1200, 600), (200, 30, 30)).save(found.root / name)
     (found.root / "config.yaml").write_text("secret")
     (found.root / "frames_raw").mkdir()
     (found.root / "frames_raw" / "frame.jpg").write_bytes(b"frame")
@@ -41,11 +43,14 @@ def test_pictures_of_the_metadata_are_found(client: TestClient, storage: Storage
     monkeypatch.setenv(ADDRESS, "http://127.0.0.1:4001")
     path = storage.contact_sheets / "filter" / "a b.jpg"
     shown = str(picture(storage, path)["preview"].value)
-    address = shown.rsplit("(", 1)[1].rstrip(")")
+    address = shown.split("(")[1].split(")")[0]
     assert address.startswith("http://127.0.0.1:4001/")
     answer = client.get(address.removeprefix("http://127.0.0.1:4001"))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    assert answer.content == path.read_bytes()
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.size == (PREVIEW_WIDTH, PREVIEW_WIDTH // 2)
+    whole = shown.rsplit("(", 1)[1].rstrip(")")
+    assert client.get(whole.removeprefix("http://127.0.0.1:4001")).content == path.read_bytes()
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
