@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from miner_resources.errors import InvalidData
 from miner_resources.images import encode_image, read_image
 from miner_resources.storage import Storage
 
@@ -48,7 +49,10 @@ def build_app(storage: Storage) -> Starlette:
             raise HTTPException(404)
         width = request.query_params.get("width", "")
         if width.isdecimal() and 0 < int(width) <= WIDTH_MAX:
-            small = await run_in_threadpool(_narrowed, path, int(width))
+            try:
+                small = await run_in_threadpool(_narrowed, path, int(width))
+            except InvalidData as error:
+                raise HTTPException(404, error.message) from error
             return Response(small, media_type="image/jpeg", headers=_HEADERS)
         return FileResponse(path, media_type=media_type, headers=_HEADERS)
 
