@@ -15,6 +15,7 @@ ADDRESS: Final = "VIDEO_MINER_PICTURES"
 """Environment variable: where the pictures of projects are served."""
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:3001"
 
+PICTURES: Final = (".jpg", ".png", ".webp")
 PREVIEW_WIDTH: Final = 760
 """Pixels: as wide as the UI's column of values on a laptop; a click opens the whole picture."""
 
@@ -27,9 +28,11 @@ def metadata_of(metrics: Mapping[str, Json]) -> Metadata:
 
 
 def picture(storage: Storage, path: Path | None) -> Metadata:
-    """A picture of the project, by its path, and as the UI shows it while `video-miner dev` serves it."""
+    """What a stage gives people to look at, by its path, and if it is a picture as `video-miner dev` serves it."""
     if path is None:
         return {}
+    if path.suffix not in PICTURES:
+        return {"sample": dg.MetadataValue.path(path)}
     address = f"{os.environ.get(ADDRESS) or DEFAULT_ADDRESS}/{quote(storage.relative(path))}"
     shown = f"[![{path.stem}]({address}?width={PREVIEW_WIDTH})]({address})"
     return {"sample": dg.MetadataValue.path(path), "preview": dg.MetadataValue.md(shown)}

@@ -54,6 +54,11 @@ def test_pictures_of_the_metadata_are_found(client: TestClient, storage: Storage
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_folder_has_no_preview(storage: Storage) -> None:
+    assert list(picture(storage, storage.root / "frames_raw")) == ["sample"]
+    assert picture(storage, None) == {}
+
+
 @pytest.mark.parametrize(
     "path",
     [
