@@ -23,6 +23,7 @@ from miner_resources.models.naflex import NaflexTextImageModel
 from miner_resources.models.owlv2 import Owlv2Detector
 from miner_resources.models.preprocess import SQUASH
 from miner_resources.models.runtime import choose_dtype, devices
+from miner_resources.models.sam3 import Sam3Detector
 from miner_resources.models.siglip import SiglipTextImageModel
 from miner_resources.models.sources import ModelSource, family_of, resolve
 from miner_resources.models.weights import check_family, fetch_weights
@@ -43,6 +44,7 @@ DETECTORS: Final[Mapping[str, Callable[[Checkpoint], ObjectDetector]]] = {
     "florence2": Florence2Detector,
     "grounding": GroundingDetector,
     "owlv2": Owlv2Detector,
+    "sam3": Sam3Detector,
 }
 SERVICES: Final[Mapping[str, type[DinoxDetector | MoondreamDetector]]] = {
     "dino-x": DinoxDetector,

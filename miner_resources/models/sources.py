@@ -36,6 +36,7 @@ FAMILIES: Final = {
     ("owlv2", DETECTION): "owlv2",
     ("florence2", DETECTION): "florence2",
     ("sam3", DETECTION): "sam3",
+    ("sam3_video", DETECTION): "sam3",  # what the released repository calls itself
     ("rf_detr", DETECTION): "closed-set",
     ("rt_detr", DETECTION): "closed-set",
     ("rt_detr_v2", DETECTION): "closed-set",

@@ -77,7 +77,8 @@ EMBEDDERS = [*DINO, *(Case(name, load_embedder, _vectors) for name in ("siglip",
 OWLV2 = Case("owlv2", load_detector, _boxes)
 GROUNDING = [Case(name, load_detector, _boxes) for name in ("grounding_dino", "mm_grounding_dino")]
 CLOSED_SET = [Case(name, load_detector, _boxes) for name in ("rf_detr", "rt_detr", "rt_detr_v2", "d_fine")]
-DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes), *CLOSED_SET]
+SAM3 = Case("sam3", load_detector, _boxes)
+DETECTORS = [OWLV2, *GROUNDING, Case("florence2", load_detector, _boxes), *CLOSED_SET, SAM3]
 SCORED = [case for case in DETECTORS if case.family != "florence2"]
 CASES = [*SCORERS, *EMBEDDERS, *DETECTORS]
 

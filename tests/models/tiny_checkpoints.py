@@ -38,6 +38,7 @@ from tests.models.tiny_closed_set import build_d_fine, build_rf_detr, build_rt_d
 from tests.models.tiny_florence2 import build_florence2
 from tests.models.tiny_grounding import build_grounding_dino, build_mm_grounding_dino
 from tests.models.tiny_naflex import build_naflex
+from tests.models.tiny_sam3 import build_sam3
 
 WORDS = [
     *("a", "photo", "of", "the", "red", "blue", "green", "yellow"),
@@ -65,6 +66,7 @@ class Checkpoints:
     rt_detr: Path
     rt_detr_v2: Path
     d_fine: Path
+    sam3: Path
 
 
 def build_all(root: Path) -> Checkpoints:
@@ -83,6 +85,7 @@ def build_all(root: Path) -> Checkpoints:
         "rt_detr": build_rt_detr,
         "rt_detr_v2": build_rt_detr_v2,
         "d_fine": build_d_fine,
+        "sam3": build_sam3,
     }
     for name, build in builders.items():
         build(root / name)
@@ -155,24 +158,30 @@ def build_dinov3(folder: Path, seed: int = 0) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
-def build_owlv2(folder: Path, seed: int = 0) -> None:
-    """Heads are drawn again with small weights: as transformers draws them, all boxes fill the picture."""
+def clip_tokenizer(length: int) -> PreTrainedTokenizerFast:
+    """CLIP's, with a small vocabulary."""
     # The text tower pools where the id is largest, so the end token must come last.
     words = ["<|pad|>", "<unk>", "<|startoftext|>", *WORDS, "<|endoftext|>"]
     last = len(words) - 1
     tokenizer = _words(
         words, "<unk>", "<|startoftext|> $A <|endoftext|>", [("<|startoftext|>", 2), ("<|endoftext|>", last)]
     )
-    wrapped = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token="<unk>",
         pad_token="<|pad|>",
         bos_token="<|startoftext|>",
         eos_token="<|endoftext|>",
-        model_max_length=16,
+        model_max_length=length,
         model_input_names=["input_ids", "attention_mask"],
     )
-    text = {**_tower(), "vocab_size": len(words), "max_position_embeddings": 16}
+
+
+def build_owlv2(folder: Path, seed: int = 0) -> None:
+    """Heads are drawn again with small weights: as transformers draws them, all boxes fill the picture."""
+    wrapped = clip_tokenizer(16)
+    last = len(wrapped) - 1
+    text = {**_tower(), "vocab_size": len(wrapped), "max_position_embeddings": 16}
     config = Owlv2Config(
         text_config={**text, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": last},
         vision_config={**_tower(), "image_size": OWL_SIZE, "patch_size": 16},
