@@ -62,6 +62,23 @@ def test_skipped_holds_until_the_status_is_set_again():
     assert ledger.videos["a"].status is Status.EXTRACTED
 
 
+def test_a_record_of_a_skipped_video_counts_as_news_of_it():
+    """Else a fold that is cut off and repeated would find another time of the last news."""
+    ledger = Ledger({"a": a_video("a")})
+    news = [
+        Decision(video_id="a", status=Status.SKIPPED, decided_at=at(0)),
+        a_record("a", Stage.DOWNLOAD, minutes=1),
+        Decision(video_id="a", status=Status.PENDING, decided_at=at(0)),
+    ]
+    for event in news:
+        ledger.apply(event)
+    once = ledger.copy()
+    for event in news[1:]:
+        ledger.apply(event)
+    assert ledger == once
+    assert ledger.videos["a"].updated_at == at(1)
+
+
 ids = st.sampled_from(["a", "b"])
 minutes = st.integers(0, 9)
 events = st.lists(

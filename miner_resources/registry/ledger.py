@@ -69,9 +69,10 @@ class Ledger:
         self.records[key] = record
         video = self.videos.get(record.video_id)
         skipped_by_hand = video is not None and video.status is Status.SKIPPED and not skipped_by_stage
-        if video is not None and record.stage in VIDEO_STAGES and not skipped_by_hand:
+        if video is not None and record.stage in VIDEO_STAGES:
             # Also when the record was there already: a decision that came before it may just have been applied again.
-            self._set_status(video.video_id, derive_status(self.records_of(video.video_id)), record.finished_at)
+            status = video.status if skipped_by_hand else derive_status(self.records_of(video.video_id))
+            self._set_status(video.video_id, status, record.finished_at)
 
     def _set_status(self, video_id: str, status: Status, at: datetime) -> None:
         video = self.videos.get(video_id)
