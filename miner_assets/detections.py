@@ -12,6 +12,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets.checks import check_specs
 from miner_assets.frame_stage import FrameStage, Plan
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.boxes import confident
@@ -182,11 +183,12 @@ class DetectStage(FrameStage[Loaded, Detections]):
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=150),
+    check_specs=check_specs(Stage.DETECT, "detections"),
     config_schema=launchpad_schema(DetectionConfig),
 )
 def detections(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], object_detector: ObjectDetectors
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Boxes of the classes on every frame that is unique within its video.
 
     Boxes far below the confidence threshold are stored too, so that a lower one costs no model.

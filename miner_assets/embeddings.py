@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets.checks import check_specs
 from miner_assets.filtered_frames import stored_features
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
@@ -144,11 +145,12 @@ class EmbedStage(FrameStage[Rgb, Floats]):
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
+    check_specs=check_specs(Stage.EMBED, "embeddings"),
     config_schema=launchpad_schema(DedupConfig),
 )
 def embeddings(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], image_embedder: ImageEmbedders
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """One unit vector for each frame that passed the filter, and which frames repeat an earlier one of their video.
 
     A frame is kept if its cosine similarity to every kept frame before it is below the threshold.

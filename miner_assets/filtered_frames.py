@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets.checks import check_specs
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
@@ -200,11 +201,12 @@ class FilterStage(FrameStage[Rgb, Floats]):
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=200),
+    check_specs=check_specs(Stage.FILTER, "filtered_frames"),
     config_schema=launchpad_schema(FilterConfig),
 )
 def filtered_frames(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], text_image_model: TextImageModels
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """The frames that show one of the classes, with every frame's score for every class.
 
     Dropped frames keep their scores and the reason: `below_threshold` or `negative_prompt`.

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from miner_assets.checks import check_specs
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.sampling import choose_frames
 from miner_assets.partitions import VIDEOS
@@ -150,11 +151,12 @@ class ExtractStage:
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),
+    check_specs=check_specs(Stage.EXTRACT, "frames"),
     config_schema=launchpad_schema(ExtractionConfig),
 )
 def frames(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Sampled frames as pictures, and a table with the exact time, size, sharpness and brightness of each.
 
     A frame is known by its pts; `frame_index` is its place in display order. A damaged video fails with its reason.

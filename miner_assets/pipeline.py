@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-from miner_assets.dataset import DatasetStep
+from miner_assets.dataset_step import DatasetStep
 from miner_assets.download_stage import reconsidered
 from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from miner_assets.checks import evaluate
 from miner_assets.stage_log import StageLog
 from miner_assets.video_stage import Outcome, Task, VideoStage
 from miner_assets.workspace import Workspace
@@ -21,10 +22,11 @@ from miner_resources.storage import ArtifactKeys
 
 def run_stage(
     context: dg.AssetExecutionContext, workspace: Workspace, stage: VideoStage
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Run `stage` over the partitions of this Dagster run.
 
     Yields:
+        the results of the stage's checks on what it has made, and
         one materialization for all partitions, if the run has one or if other stages are to follow in the same run
         (Dagster skips what depends on an asset that yields nothing). Otherwise nothing: partitions are logged one by
         one, each with its own metadata and data version.
@@ -41,6 +43,7 @@ def run_stage(
             log.fold_if_due()
     finally:
         log.fold()
+    yield from evaluate(stage.stage, workspace.storage, log.made)
     log.fail_if_any_failed()
     yield from log.results()
 

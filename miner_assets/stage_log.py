@@ -30,6 +30,7 @@ class StageLog:
         self.stage = stage
         self.failures: list[StageRecord] = []
         self._together = len(context.partition_keys) == 1 or context.job_name == ALL_STAGES_JOB
+        self.made: list[str] = []
         self._left_out = 0
         self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
         self._started = datetime.now(UTC)
@@ -58,6 +59,7 @@ class StageLog:
         events.publish(self.workspace.storage, record)
         self.workspace.listener.finished_video(record, reused=False)
         if error is None:
+            self.made.append(task.video_id)
             self._materialize(task, outcome.metrics, outcome.sample)
         elif record.status == FAILED:
             self.failures.append(record)

@@ -1,6 +1,7 @@
 """The asset `unique_frames`: near-duplicates across all videos, decided in the order in which videos were added."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import UniqueFrames, unique_across
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
-from miner_resources.records import FRAMES_SCHEMA, Json, Status, frame_id
+from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Status, frame_id
 from miner_resources.storage import ArtifactKeys, link, stable_hash
 from miner_resources.tables import read_keys, read_metadata, read_table, write_table
 
@@ -107,6 +108,7 @@ class DedupStep:
                     link(source, folder / self.storage.deduplicated_name(str(video_id), index, source.suffix[1:]))
 
 
+ADDS_UP: Final = "adds_up"
 _NAME: Final = ["video_id", "frame_index"]
 _PATH: Final = ["frame_index", "path"]
 
@@ -116,11 +118,18 @@ _PATH: Final = ["frame_index", "path"]
     group_name="curation",
     kinds={"numpy"},
     code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec(
+            ADDS_UP,
+            asset="unique_frames",
+            description="Unique frames and repeats are all frames, and repeats have one.",
+        )
+    ],
     config_schema=launchpad_schema(DedupConfig),
 )
 def unique_frames(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace]
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The frames that repeat no frame of any video before theirs, and for every other frame which one it repeats.
 
     Videos count in the order in which they were added, so a new video never changes what was decided before.
@@ -130,7 +139,7 @@ def unique_frames(
     result = None if step.is_current() else step.run()
     table = result.table if result else read_table(workspace.storage.unique_table)
     kept = int(table["kept"].sum())
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "rows": len(table),
             "kept": kept,
@@ -139,4 +148,23 @@ def unique_frames(
             "videos": len(step.inputs()),
         },
         data_version=dg.DataVersion(step.keys().version),
+        check_results=[_added_up(workspace, step, table)],
+    )
+
+
+def _added_up(workspace: Workspace, step: DedupStep, table: pl.DataFrame) -> dg.AssetCheckResult:
+    ids = [entry.video_id for entry in step.inputs()]
+    records = workspace.catalog.stage_records(stage=Stage.EMBED, ids=ids)
+    counts = [record.metrics.get("kept") for record in records]
+    # The registry may have been rebuilt from artifacts, without numbers.
+    expected = sum(count for count in counts if isinstance(count, int)) if len(counts) == len(ids) else None
+    known = all(isinstance(count, int) for count in counts)
+    kept = table.filter("kept").select(pl.concat_str("video_id", pl.lit(":"), "frame_index")).to_series()
+    orphans = len(table.filter(~pl.col("kept") & ~pl.col("duplicate_of").is_in(kept.to_list())))
+    complete = not known or expected is None or expected == len(table)
+    return dg.AssetCheckResult(
+        check_name=ADDS_UP,
+        passed=complete and not orphans,
+        metadata={"frames": len(table), "repeats of no kept frame": orphans}
+        | ({"frames unique in their videos": expected} if known and expected is not None else {}),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from miner_assets.checks import check_specs
 from miner_assets.download_stage import DownloadStage
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import VIDEOS
@@ -13,6 +14,7 @@ from miner_assets.stage import run_stage
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DownloadConfig
 from miner_resources.gpu_models import TextImageModels
+from miner_resources.records import Stage
 
 
 @dg.asset(
@@ -23,11 +25,12 @@ from miner_resources.gpu_models import TextImageModels
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=50),
+    check_specs=check_specs(Stage.DOWNLOAD, "videos"),
     config_schema=launchpad_schema(DownloadConfig),
 )
 def videos(
     context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], text_image_model: TextImageModels
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """One video file for each partition, with its facts as JSON beside it.
 
     Local files are hard-linked, URLs are fetched by yt-dlp. What is no video, or cannot be opened, fails here. A video

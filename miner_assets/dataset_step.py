@@ -1,0 +1,222 @@
+"""Putting the dataset together: unique frames and their boxes as COCO, splits that do not leak, pictures to look at."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, Final
+
+import polars as pl
+
+from miner_assets.logic.boxes import confident
+from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
+from miner_assets.logic.coco_checks import check_coco, dataset_summary
+from miner_assets.logic.coco_format import Coco, write_coco
+from miner_assets.logic.splits import assign_splits, duplicate_edges
+from miner_assets.previews import dataset_sheet, write_visualizations
+from miner_assets.workspace import Workspace
+from miner_resources.config_sections import DatasetConfig
+from miner_resources.errors import InvalidData
+from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRAMES_SCHEMA, Json, Stage
+from miner_resources.storage import ArtifactKeys, stable_hash
+from miner_resources.tables import read_keys, read_table
+from miner_resources.video_facts import read_facts
+from miner_resources.video_source import content_hash
+from miner_resources.web.rights import violation
+
+RECORD: Final = "made_from.json"
+"""In `dataset/`, which is published last: the keys, the split of each video and the counts."""
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What is in the dataset.
+
+    Attributes:
+        unlabelled: videos left out because no detector has looked at them.
+    """
+
+    images: int
+    annotations: int
+    unlabelled: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
+    per_class: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class DatasetStep:
+    """Joins what the stages before it decided; runs no model."""
+
+    def __init__(self, workspace: Workspace, config: DatasetConfig) -> None:
+        self.workspace = workspace
+        self.storage = workspace.storage
+        self.config = config
+        self.detection = workspace.config.detection
+
+    @cached_property
+    def _unique(self) -> pl.DataFrame:
+        if not self.storage.unique_table.exists():
+            raise InvalidData("there are no unique frames yet", remedy="run the stage 'dedup' first")
+        return read_table(self.storage.unique_table, UNIQUE_FRAMES_SCHEMA)
+
+    @cached_property
+    def _labelled(self) -> dict[str, str]:
+        """Video → version of its detections, for every video with unique frames that a detector has looked at."""
+        found: dict[str, str] = {}
+        for video_id in self._unique.filter("kept")["video_id"].unique(maintain_order=True):
+            keys = read_keys(self.storage.detections_table(video_id))
+            if keys is not None:
+                found[video_id] = keys.version
+        return found
+
+    def keys(self) -> ArtifactKeys:
+        """Compute: unique frames and boxes. Decision: confidence, classes, splits."""
+        unique = read_keys(self.storage.unique_table)
+        labels: Json = [[video_id, version] for video_id, version in self._labelled.items()]
+        wanted = self.config.model_dump(mode="json")
+        look = [
+            self.detection.confidence_threshold,
+            self.detection.class_agnostic_nms,
+            self.detection.save_visualizations,
+        ]
+        return ArtifactKeys(
+            stable_hash("dataset", unique.version if unique else None, labels),
+            stable_hash(wanted, [*look], list(self.workspace.config.classes), self.workspace.config.rights),
+        )
+
+    def violations(self) -> dict[str, str]:
+        """Videos that would be in the dataset against the rights policy → why."""
+        policy = self.workspace.config.rights
+        facts = {video_id: read_facts(self.storage, video_id) for video_id in self._labelled} if policy != "any" else {}
+        found = {video_id: violation(known.video, policy) for video_id, known in facts.items() if known is not None}
+        return {video_id: reason for video_id, reason in found.items() if reason is not None}
+
+    def is_current(self) -> bool:
+        """Whether the dataset is there and up to date."""
+        record = self._record()
+        keys = self.keys()
+        return (record.get("compute_key"), record.get("decision_key")) == (keys.compute, keys.decision) and (
+            self.storage.annotations.exists()
+        )
+
+    def items(self) -> int:
+        """Images in the dataset."""
+        return int(self._record().get("images", 0))
+
+    def run(self) -> DatasetReport:
+        """Write annotations, pictures and, last, the folder `dataset/`."""
+        unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
+        frames, splits, warnings = self._frames()
+        coco = self._coco(frames)
+        problems = check_coco(coco, files=set(frames["file_name"]))
+        if problems:
+            raise InvalidData(
+                f"the dataset would be wrong: {'; '.join(problems[:5])}", remedy="report this with the video ids above"
+            )
+        with self.storage.publish_file(self.storage.annotations) as target:
+            write_coco(target, coco)
+        self._publish_visualizations(coco)
+        counts = [count for count in dataset_summary(coco) if count.category]
+        per_class: dict[str, int] = {}
+        for count in counts:
+            per_class[str(count.category)] = per_class.get(str(count.category), 0) + count.annotations
+        report = DatasetReport(len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class)
+        self._publish_folder(coco, splits, report)
+        self.confirm()
+        return report
+
+    def confirm(self) -> None:
+        """Mark the videos of the dataset as complete, also those that went through a stage again with the same end."""
+        self.workspace.catalog.mark_complete(self._labelled_ids())
+
+    def _labelled_ids(self) -> list[str]:
+        """Every video that went all the way, also those whose frames were all repeats or rejected."""
+        records = self.workspace.catalog.stage_records(stage=Stage.DETECT)
+        return [record.video_id for record in records if record.status == "done"]
+
+    def _frames(self) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
+        """Rows of `DATASET_FRAMES_SCHEMA`, the split of each video, and warnings."""
+        kept = self._unique.filter(pl.col("kept") & pl.col("video_id").is_in(list(self._labelled)))
+        counts: dict[str, int] = dict(kept.group_by("video_id", maintain_order=True).len().iter_rows())
+        previous = self._record().get("splits") if self._record().get("ratios") == self.config.splits else None
+        edges = duplicate_edges(self._unique)
+        splits = assign_splits(counts, edges, self.config.splits, previous=previous)
+        parts = [
+            self._frames_of(video_id, rows) for (video_id,), rows in kept.group_by("video_id", maintain_order=True)
+        ]
+        table = pl.concat(parts) if parts else pl.DataFrame(schema=_WITHOUT_SPLIT)
+        split = pl.col("video_id").replace_strict(splits.split_of, return_dtype=pl.String)
+        return (
+            table.with_columns(split=split).select(DATASET_FRAMES_SCHEMA.names()),
+            splits.split_of,
+            [*splits.warnings],
+        )
+
+    def _frames_of(self, video_id: object, unique: pl.DataFrame) -> pl.DataFrame:
+        name = str(video_id)
+        table = read_table(self.storage.frames_table(name), FRAMES_SCHEMA)
+        table = table.join(unique, on="frame_index", how="semi").sort("frame_index")
+        rows = list(table.select("frame_index", "path").iter_rows())
+        names = [self.storage.deduplicated_name(name, index, path.rpartition(".")[2]) for index, path in rows]
+        hashes = [content_hash(self.storage.root / path) for _, path in rows]
+        extra = {"file_name": pl.Series(names, dtype=pl.String), "sha256": pl.Series(hashes, dtype=pl.String)}
+        return table.with_columns(**extra).select(_WITHOUT_SPLIT.names())
+
+    def _coco(self, frames: pl.DataFrame) -> Coco:
+        tables = [read_table(self.storage.detections_table(name), DETECTIONS_SCHEMA) for name in self._labelled]
+        boxes = pl.concat(tables) if tables else DETECTIONS_SCHEMA.to_frame()
+        known = boxes.filter(pl.col("category").is_in(list(self.workspace.config.classes)))
+        sure = confident(known, self.detection.confidence_threshold, self.detection.class_agnostic_nms)
+        return build_coco(
+            [self._source(name) for name in frames["video_id"].unique(maintain_order=True)],
+            frames,
+            sure.select(DETECTIONS_SCHEMA.names()),
+            classes=list(self.workspace.config.classes),
+            version=version("video-miner"),
+        )
+
+    def _source(self, video_id: str) -> SourceVideo:
+        facts = read_facts(self.storage, video_id)
+        if facts is None:
+            raise InvalidData(f"the facts about video {video_id} are missing", remedy="run the stage 'download' again")
+        rate = None if facts.fps is None else Fraction(str(facts.fps))
+        return SourceVideo(facts.video, facts.width, facts.height, rate)
+
+    def _publish_visualizations(self, coco: Coco) -> None:
+        if self.detection.save_visualizations:
+            with self.storage.publish_folder(self.storage.visualizations) as folder:
+                write_visualizations(self.storage.deduplicated_frames, coco, folder)
+        else:
+            self.storage.discard(self.storage.visualizations)
+
+    def _publish_folder(self, coco: Coco, splits: Mapping[str, str], report: DatasetReport) -> None:
+        keys = self.keys()
+        record = {
+            "compute_key": keys.compute,
+            "decision_key": keys.decision,
+            "ratios": self.config.splits,
+            "splits": dict(splits),
+            "images": report.images,
+            "annotations": report.annotations,
+            "per_class": report.per_class,
+            "unlabelled": report.unlabelled,
+            "warnings": report.warnings,
+        }
+        with self.storage.publish_folder(self.storage.dataset) as folder:
+            for split in self.config.splits:
+                images = [image for image in coco["images"] if image["split"] == split]
+                inside = {image["id"] for image in images}
+                boxes = [box for box in coco["annotations"] if box["image_id"] in inside]
+                write_coco(folder / f"annotations_{split}.json", {**coco, "images": images, "annotations": boxes})
+            dataset_sheet(self.storage.deduplicated_frames, coco, folder / "contact_sheet.jpg")
+            (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.storage.dataset / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+
+_WITHOUT_SPLIT: Final = pl.Schema({name: kind for name, kind in DATASET_FRAMES_SCHEMA.items() if name != "split"})
