@@ -140,3 +140,27 @@ def test_runs_report_their_checks(mined: tuple[MinerConfig, PipelineRun]) -> Non
 def _check_keys(config: MinerConfig) -> list[dg.AssetCheckKey]:
     graph = build_definitions(Workspace.open(config)).resolve_asset_graph()
     return list(graph.asset_check_keys)
+
+
+def build_dataset(config: MinerConfig) -> dict[str, bool]:
+    with dagster_home(config.output_dir), open_instance(Storage(config.output_dir)) as instance:
+        job = build_definitions(Workspace.open(config)).resolve_job_def("build_dataset")
+        done = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+        return {check.check_name: check.passed for check in done.get_asset_check_evaluations()}
+
+
+def test_what_is_wrong_with_the_dataset_is_seen(mined: tuple[MinerConfig, PipelineRun], copy: Storage) -> None:
+    config = mined[0].model_copy(update={"output_dir": copy.root})
+    assert set(build_dataset(config).values()) == {True}
+
+    coco = json.loads(copy.annotations.read_text())
+    by_video: dict[int, list[dict[str, object]]] = {}
+    for image in coco["images"]:
+        by_video.setdefault(image["video_id"], []).append(image)
+    crowded = max(by_video.values(), key=len)
+    crowded[0]["split"] = next(split for split in ("train", "val", "test") if split != crowded[0]["split"])
+    copy.annotations.write_text(json.dumps(coco))
+    assert not build_dataset(config)["splits_do_not_leak"]
+
+    changed(copy.unique_table, lambda table: table.head(len(table) - 1))
+    assert not build_dataset(config)["adds_up"]
