@@ -1,23 +1,14 @@
 """A real webserver, daemon and code server: a keyword becomes a dataset without a human."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.assets.dagster_dev import LONGEST_S, PROGRAM, ask, free_port, running_dev, wait_for
 from tests.internet import PretendInternet
-
-PROGRAM = Path(sys.executable).with_name("video-miner")
-LONGEST_S = 240
 
 SENSORS = """{ repositoriesOrError { ... on RepositoryConnection {
     nodes { sensors { name sensorState { status } } } } } }"""
@@ -43,47 +34,13 @@ def project(youtube: PretendInternet, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
 def dev(project: Path, port: int, tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
-    """`video-miner dev --watch`, stopped as a user stops it."""
-    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
-    log = (tmp_path / "dev.log").open("wb")
-    command = [PROGRAM, "dev", project, "--watch", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
+    with running_dev(tmp_path / "dev.log", project, "--watch", "--port", port) as process:
         yield process
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(30)
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            log.close()
-
-
-def ask(port: int, query: str) -> dict[str, Any]:
-    body = json.dumps({"query": query}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read())["data"]
-
-
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + LONGEST_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if what():
-                return True
-        except OSError:  # the webserver is not up yet
-            pass
-        time.sleep(1)
-    return False
 
 
 @pytest.mark.slow
