@@ -52,6 +52,8 @@ class DetectStage(FrameStage[Loaded, Detections]):
         self.config = config
         self._models = models
         self._identity = model_identity(workspace.config, Stage.DETECT, config.detector)
+        # Once: while this runs, another process may fetch a model that is preferred to it.
+        self._name = chosen_model(workspace.config, Stage.DETECT, config.detector)
         self._classes = list(workspace.config.classes)
         pairs = [(text, name) for name, texts in workspace.config.prompts.items() for text in texts]
         self._query = Query(tuple(text for text, _ in pairs), tuple(name for _, name in pairs), FLOOR)
@@ -120,8 +122,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
 
     @property
     def _model(self) -> ObjectDetector:
-        name = chosen_model(self.workspace.config, self.stage, self.config.detector)
-        return self._models.get(name, self.config.batch_size)
+        return self._models.get(self._name, self.config.batch_size)
 
     def _asked(self, video_id: str, frames: pl.DataFrame) -> pl.Series:
         """For each frame the numbers of the classes to look for: by the filter's scores, its best class always."""
@@ -152,7 +153,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
                 "y": y1,
                 "w": x2 - x1,
                 "h": y2 - y1,
-                "detector": self.config.detector,
+                "detector": self._name,
                 "prompt": prompt,
             }
             for (x1, y1, x2, y2), label, score, prompt in zip(

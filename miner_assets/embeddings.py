@@ -44,6 +44,8 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         self.config = config
         self._models = models
         self._identity = embedder_identity(workspace, config)
+        # Once: while this runs, another process may fetch a model that is preferred to it.
+        self._name = chosen_model(workspace.config, self.stage, config.model)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model and pictures. Decision: threshold and which frames passed the filter."""
@@ -112,19 +114,20 @@ class EmbedStage(FrameStage[Rgb, Floats]):
             features = stored_features(self.workspace, task.video_id)
             if features is not None:
                 parts.append(features.select("frame_index", embedding="feature"))
+        # Tables without rows do not know how long the vectors are.
+        parts = [part for part in parts if len(part)]
         return pl.concat(parts).unique("frame_index", keep="first") if parts else None
 
     @cached_property
     def _is_filter_model(self) -> bool:
         whole = self.workspace.config
-        ours = resolve(chosen_model(whole, self.stage, self.config.model), EMBEDDING)
+        ours = resolve(self._name, EMBEDDING)
         filters = resolve(chosen_model(whole, Stage.FILTER, whole.filter.model), TEXT_IMAGE)
         return self.config.resize == "squash" and ours.identity == filters.identity
 
     @property
     def _model(self) -> ImageEmbedder:
-        name = chosen_model(self.workspace.config, self.stage, self.config.model)
-        return self._models.get(name, self.config.batch_size, self.config.resize)
+        return self._models.get(self._name, self.config.batch_size, self.config.resize)
 
     def _vectors(self, plan: Plan, rows: list[Floats]) -> Floats:
         """(N, D) in the order of `plan.frames`; D is 1 for a video without frames."""

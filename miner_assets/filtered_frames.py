@@ -60,6 +60,8 @@ class FilterStage(FrameStage[Rgb, Floats]):
         self.thresholds = filtering.thresholds_of(self.classes, config.threshold)
         self._models = models
         self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
+        # Once: while this runs, another process may fetch a model that is preferred to it.
+        self._name = chosen_model(workspace.config, Stage.FILTER, config.model)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model, texts and pictures. Decision: thresholds and which frames."""
@@ -115,8 +117,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
 
     @property
     def _model(self) -> TextImageModel:
-        name = chosen_model(self.workspace.config, self.stage, self.config.model)
-        return self._models.get(name, self.config.batch_size)
+        return self._models.get(self._name, self.config.batch_size)
 
     def _features_key(self, video_id: str) -> str:
         return _features_key(self.storage, self._identity, video_id)

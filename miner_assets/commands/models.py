@@ -42,7 +42,8 @@ def download(name: Annotated[str, typer.Argument(help=_NAMES)]) -> None:
     from miner_resources.models.weights import fetch_weights
 
     for one in candidates(name):
-        tasks = [entry.task for entry in CATALOGUE if one in (entry.name, entry.hub_id)] or [DETECTION]
+        base = one.partition("@")[0]
+        tasks = [entry.task for entry in CATALOGUE if base in (entry.name, entry.hub_id)] or [DETECTION]
         for task in tasks:
             with err.status(f"fetching {one} …"):
                 folder = fetch_weights(resolve(one, task))

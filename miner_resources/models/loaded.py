@@ -133,10 +133,11 @@ def _unreadable(checkpoint: Checkpoint, what: str) -> InvalidData:
 
 
 def _replicated(model: Any, checkpoint: Checkpoint) -> list[Any]:  # noqa: ANN401
-    spare = [copy.deepcopy(model) for _ in checkpoint.devices[1:]]
     placed: list[Any] = []
-    for replica, device in zip([model, *spare], checkpoint.devices, strict=True):
+    for number, device in enumerate(checkpoint.devices, 1):
         try:
+            # One copy at a time: a host may have less memory than all its GPUs together.
+            replica = model if number == len(checkpoint.devices) else copy.deepcopy(model)
             placed.append(replica.to(device))
         except RuntimeError as error:
             if is_out_of_memory(error):

@@ -26,7 +26,7 @@ from miner_resources.models.runtime import choose_dtype, devices
 from miner_resources.models.sam3 import Sam3Detector
 from miner_resources.models.siglip import SiglipTextImageModel
 from miner_resources.models.sources import ModelSource, family_of, resolve
-from miner_resources.models.weights import check_family, fetch_weights
+from miner_resources.models.weights import fetch_weights
 
 M = TypeVar("M")
 
@@ -110,8 +110,6 @@ def load_detector(name: str, settings: Settings) -> ObjectDetector:
 def _load(families: Mapping[str, Callable[[Checkpoint], M]], source: ModelSource, settings: Settings) -> M:
     on = devices(settings.device)
     dtype = choose_dtype(settings.precision, on[0])
-    if not source.family:
-        check_family(source)
     folder = fetch_weights(source)
     adapter = families[family_of(folder, source.task)]
     checkpoint = Checkpoint(

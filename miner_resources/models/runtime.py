@@ -221,7 +221,13 @@ class Replicas:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether memory ran out; cuBLAS, MPS and the CPU say so in words only."""
-    words = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
+    words = (
+        "out of memory",
+        "can't allocate memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_NOT_INITIALIZED",  # what is left is too little for cuBLAS itself
+        "CUDNN_STATUS_ALLOC_FAILED",
+    )
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 

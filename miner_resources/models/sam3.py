@@ -6,6 +6,7 @@ whether the picture shows such a thing at all; a score is the product of both si
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,14 @@ class Sam3Detector(LoadedModel):
         # a grid of up to 8 px in a 1920 px frame.
         model.vision_encoder.to(checkpoint.dtype)
         model.detr_encoder.to(checkpoint.dtype)
-        # Of no use for texts and boxes.
+        # Of no use for texts and boxes; of the maps of features the last one is for masks, and boxes are found on the
+        # one before.
         del model.geometry_encoder, model.mask_decoder
+        neck, decoder = model.vision_encoder.neck, model.detr_decoder
+        neck.fpn_layers = torch.nn.ModuleList([neck.fpn_layers[-2]])
+        neck.position_encoding = _Places(neck.position_encoding)
+        # transformers' cache of this would keep the decoder alive for ever.
+        decoder._get_coords = MethodType(type(decoder)._get_coords.__wrapped__, decoder)
         self._tokenizer: Any = read_tokenizer(checkpoint)
         self._texts: dict[str, _Text] = {}
         super().__init__(checkpoint, model, read_preprocess(checkpoint.folder, lambda values: square(values, SQUASH)))
@@ -77,8 +84,7 @@ class Sam3Detector(LoadedModel):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits (N, T, Q), presence (N, T) and corners (N, T, Q, 4) as parts of the picture."""
         seen = model.vision_encoder(self.preprocess.normalize(images, self._dtype))
-        # Of its maps of features the last one is for masks, and boxes are found on the one before.
-        features, places = seen.fpn_hidden_states[-2], seen.fpn_position_encoding[-2]
+        (features,), (places,) = seen.fpn_hidden_states, seen.fpn_position_encoding
         found = [self._look(model, features, places, text) for text in texts]
         logits, presence, boxes = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
         return logits, presence, boxes
@@ -129,6 +135,18 @@ class Sam3Detector(LoadedModel):
             encoded = model.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
             self._texts[prompt] = _Text(encoded.pooler_output.float().cpu(), tokens.attention_mask.bool().cpu())
         return self._texts[prompt]
+
+
+class _Places(torch.nn.Module):
+    """Where each place of a map of features is; one for all pictures, as transformers would keep it for each."""
+
+    def __init__(self, encoding: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.encoding = encoding
+
+    def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """(N, D, H, W) for features of that shape."""
+        return self.encoding(torch.Size((1, *shape[1:])), device, dtype).expand(shape[0], -1, -1, -1)
 
 
 def _scores(logits: Floats, presence: Floats, owners: Sequence[Sequence[int]], prompts: int) -> Floats:

@@ -72,6 +72,11 @@ class ModelSource:
         return not self.is_service and not Path(self.location).is_absolute()
 
     @property
+    def reads_text(self) -> bool:
+        """Whether it is sure to need a tokenizer."""
+        return self.task == TEXT_IMAGE or (self.task == DETECTION and self.family not in {"", "closed-set"})
+
+    @property
     def is_service(self) -> bool:
         """Whether there are no weights to fetch."""
         return self.family in SERVICES
@@ -134,8 +139,19 @@ def default_threshold(name: str, task: str) -> float:
     """What a threshold of `auto` means for a model: its row's, else that of another model of its family or task.
 
     0 for models without scores: every box counts.
+
+    Raises:
+        NotConfigured: several models are named, and they do not agree.
     """
-    name = candidates(name)[0]
+    found = {each: _default_threshold(each, task) for each in candidates(name)}
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{each} {threshold:g}" for each, threshold in found.items())
+        raise NotConfigured(f"the models have different thresholds: {listed}", remedy="set a number")
+    return next(iter(found.values()))
+
+
+def _default_threshold(name: str, task: str) -> float:
+    name = name if Path(name).expanduser().is_dir() else name.partition("@")[0]
     if (name, task) == (FILTER_MODEL, EMBEDDING):
         return SIGLIP_COSINE
     entry = _entry(name, task)

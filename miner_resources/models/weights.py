@@ -21,6 +21,7 @@ from miner_resources.models.catalogue import CATALOGUE, TEXT_IMAGE, names
 from miner_resources.models.checkpoints import PREPROCESSING, is_complete
 from miner_resources.models.sources import ModelSource, candidates, family_of, resolve
 
+TOKENIZERS: Final = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 PATTERNS: Final = ["*.json", "*.safetensors", "*.txt", "*.model"]
 """What a model needs; no pickled weights and no code."""
 
@@ -44,6 +45,8 @@ def fetch_weights(model: str | ModelSource) -> Path:
         )
     folder = _present(source)
     if folder is None:
+        if not source.family:
+            check_family(source)
         with _translated(source):
             folder = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=PATTERNS))
     if not is_complete(folder):
@@ -101,7 +104,7 @@ def check_family(source: ModelSource) -> None:
 
 def _present(source: ModelSource) -> Path | None:
     """The local folder, or the complete copy in the Hugging Face cache: then the hub is not even asked."""
-    if Path(source.location).is_dir():
+    if not source.is_hub:
         return Path(source.location)
     try:
         folder = snapshot_download(
@@ -109,8 +112,9 @@ def _present(source: ModelSource) -> Path | None:
         )
     except (HFValidationError, OSError):
         return None
-    # Another program may have cached the weights and nothing else.
-    prepared = any((Path(folder) / name).exists() for name in PREPROCESSING)
+    # Another program may have cached the weights and nothing else, or what it needs for pictures only.
+    needed = [PREPROCESSING, *([TOKENIZERS] if source.reads_text else [])]
+    prepared = all(any((Path(folder) / name).exists() for name in names) for names in needed)
     return Path(folder) if prepared and is_complete(Path(folder)) else None
 
 

@@ -15,8 +15,9 @@ from miner_assets.model_choice import chosen_model, model_identity, possible_mod
 from miner_assets.pipeline_run import PipelineRun
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import load_config
-from miner_resources.models.catalogue import CHECKPOINTS, EMBEDDING
-from miner_resources.models.sources import resolve
+from miner_resources.errors import ConfigError
+from miner_resources.models.catalogue import CHECKPOINTS, DETECTION, EMBEDDING
+from miner_resources.models.sources import default_threshold, resolve
 from miner_resources.records import Stage
 from miner_resources.storage import Storage
 from miner_resources.tables import read_metadata, read_table
@@ -202,3 +203,39 @@ def test_of_several_detectors_a_service_without_a_key_is_passed_over(monkeypatch
     check_models(config.model_copy(update={"stages": [Stage.DETECT]}))
     monkeypatch.setenv("DDS_CLOUDAPI_TOKEN", "key")
     assert chosen_model(config, Stage.DETECT, config.detection.detector) == "dino-x"
+
+
+def test_the_filters_own_model_embeds_after_a_run_that_kept_nothing(demo_videos: Path, tmp_path: Path) -> None:
+    video = sorted(demo_videos.glob("*.mp4"))[0]
+    stages = "stages=[search,download,extract,filter,embed]"
+    nothing = demo_config(tmp_path / "output", [video], stages, "dedup.model=siglip", "filter.threshold=1.0")
+    assert run(nothing).ok
+    done = run(changed(nothing, "filter", threshold=0.5))
+    assert done.ok, done.failures
+    assert len(read_table(next((tmp_path / "output" / "embeddings").glob("*.parquet")))) > 0
+
+
+def test_boxes_say_which_model_found_them(copy: MinerConfig) -> None:
+    assert run(changed(copy, "detection", detector="demo, owlv2", force=True)).ok
+    assert set(boxes(copy)["detector"]) == {"demo"}
+
+
+@pytest.mark.parametrize(
+    ("names", "task", "threshold"),
+    [
+        ("owlv2", DETECTION, 0.2),
+        ("owlv2@" + "a" * 40, DETECTION, 0.2),
+        ("google/owlv2-base-patch16-ensemble@" + "a" * 40, DETECTION, 0.2),
+        ("siglip2-base@" + "a" * 40, EMBEDDING, 0.95),
+        ("dinov3-base, dinov2-base", EMBEDDING, 0.9),
+        ("florence2", DETECTION, 0.0),
+    ],
+)
+def test_auto_is_the_threshold_of_the_model(names: str, task: str, threshold: float) -> None:
+    assert default_threshold(names, task) == threshold
+
+
+@pytest.mark.parametrize("names", ["florence2, owlv2", "sam3, owlv2"])
+def test_auto_needs_models_that_agree(names: str) -> None:
+    with pytest.raises(ConfigError, match="different thresholds"):
+        load_config((), [f"detection.detector='{names}'", "detection.confidence_threshold=auto"])

@@ -224,11 +224,11 @@ def test_number_format_is_part_of_the_identity(case, loaded):
 def test_release_frees_the_model_and_may_be_repeated(case, checkpoints):
     model = case.on(checkpoints, batch_size=1)
     case.call(model, pictures(model, 1))
-    weights = weakref.ref(next(model._replicas.first[0].parameters()))
+    weights = {name: weakref.ref(weight) for name, weight in model._replicas.first[0].named_parameters()}
     model.release()
     model.release()
     gc.collect()
-    assert weights() is None
+    assert [name for name, weight in weights.items() if weight() is not None] == []
 
 
 @pytest.mark.parametrize("case", [*SCORERS, *EMBEDDERS], ids=str)
@@ -243,7 +243,10 @@ def test_bfloat16_is_close(case, loaded):
 
 @pytest.mark.parametrize("case", SCORED, ids=str)
 def test_bfloat16_finds_each_class_about_as_surely(case, loaded):
-    full, half = loaded(case), loaded(case, precision="bf16")
+    _about_as_sure(case, loaded(case), loaded(case, precision="bf16"))
+
+
+def _about_as_sure(case, full, half):
     images = pictures(full, 6)
     best = [
         [
@@ -429,9 +432,18 @@ def test_a_gpu_agrees_with_the_cpu_and_with_itself(case, loaded):
     images = pictures(gpu, 11)
     together = case.call(gpu, images)
     assert same(together, [row for i in range(11) for row in case.call(gpu, images[i : i + 1])])
-    for one, other in zip(together, case.call(loaded(case), images), strict=True):
-        if one.shape == other.shape:
-            np.testing.assert_allclose(one, other, atol=1e-2)
+    pairs = list(zip(together, case.call(loaded(case), images), strict=True))
+    alike = [(one, other) for one, other in pairs if one.shape == other.shape]
+    assert len(alike) > len(pairs) / 2
+    for one, other in alike:
+        np.testing.assert_allclose(one, other, atol=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("case", SCORED, ids=str)
+def test_bfloat16_on_a_gpu_finds_each_class_about_as_surely(case, loaded):
+    _about_as_sure(case, loaded(case), loaded(case, device="cuda", precision="bf16"))
 
 
 @pytest.mark.gpu
