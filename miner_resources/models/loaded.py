@@ -133,14 +133,15 @@ def _unreadable(checkpoint: Checkpoint, what: str) -> InvalidData:
 
 
 def _replicated(model: Any, checkpoint: Checkpoint) -> list[Any]:  # noqa: ANN401
-    placed: list[Any] = []
-    for number, device in enumerate(checkpoint.devices, 1):
-        try:
-            # One copy at a time: a host may have less memory than all its GPUs together.
-            replica = model if number == len(checkpoint.devices) else copy.deepcopy(model)
-            placed.append(replica.to(device))
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise too_large(checkpoint.name, device) from error
-            raise
-    return placed
+    # One copy at a time: a host may have less memory than all its GPUs together.
+    others = [_placed(copy.deepcopy(model), device, checkpoint.name) for device in checkpoint.devices[1:]]
+    return [_placed(model, checkpoint.devices[0], checkpoint.name), *others]
+
+
+def _placed(model: Any, device: str, name: str) -> Any:  # noqa: ANN401
+    try:
+        return model.to(device)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise too_large(name, device) from error
+        raise

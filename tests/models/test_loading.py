@@ -5,14 +5,16 @@ import shutil
 import huggingface_hub.constants as hub_constants
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from miner_assets.cli import app
 from miner_resources.errors import InvalidData, NotConfigured, NotFound, Unavailable
 from miner_resources.models import sources
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, ModelEntry
 from miner_resources.models.loading import Settings, load_embedder, load_text_image_model
 from miner_resources.models.sources import resolve
 from miner_resources.models.weights import fetch_weights, settle, weights_present
-from tests.models.hub_server import HubServer
+from tests.models.hub_server import SHA, HubServer
 
 QUICK = Settings(device="cpu", precision="fp32", batch_size=2)
 
@@ -62,6 +64,34 @@ def test_a_foreign_model_is_refused_before_its_weights_are_fetched(hub):
     with pytest.raises(NotConfigured, match="type 'bert'"):
         load_embedder("org/foreign", QUICK)
     assert not any("safetensors" in request for request in hub.requests)
+
+
+def test_a_foreign_model_is_refused_ahead_of_a_run_too(hub):
+    with pytest.raises(NotConfigured, match="type 'bert'"):
+        fetch_weights("org/foreign")
+    assert not any("safetensors" in request for request in hub.requests)
+
+
+def test_a_cache_without_a_tokenizer_is_completed(hub, checkpoints):
+    """Another program may have needed the pictures' side only."""
+    hub.repositories["google/siglip2-base-patch16-224"] = checkpoints.siglip
+    source = resolve("siglip2-base", TEXT_IMAGE)
+    (fetch_weights(source) / "tokenizer.json").unlink()
+    assert not weights_present(source)
+    assert (fetch_weights(source) / "tokenizer.json").exists()
+
+
+def test_a_folder_that_is_called_like_a_repository_is_not_taken_for_it(hub, checkpoints, tmp_path, monkeypatch):
+    shutil.copytree(checkpoints.dinov2, tmp_path / "facebook" / "dinov2-small")
+    monkeypatch.chdir(tmp_path)
+    assert not weights_present(resolve("dinov2-small", EMBEDDING))
+
+
+@pytest.mark.parametrize("name", ["dinov2-small", f"dinov2-small@{SHA}", f"facebook/dinov2-small@{SHA}"])
+def test_the_command_fetches_what_it_lists(hub, name):
+    done = CliRunner().invoke(app, ["models", "download", name])
+    assert done.exit_code == 0, done.output
+    assert SHA in done.output
 
 
 @pytest.mark.parametrize("name", ["dinov2-small", "facebook/dinov2-small", "org/siglip"])
