@@ -19,6 +19,7 @@ from miner_assets.logic.threshold_preview import StoredScores, ThresholdPreview,
 from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
+from miner_assets.stored_scores import scores_key
 from miner_assets.threshold_sheet import video_sheet
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
@@ -56,7 +57,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
         super().__init__(workspace, Stage.FILTER, force=config.force)
         self.config = config
         self.classes = workspace.config.classes
-        self.question = filtering.question(self.classes)
+        self.question = filtering.question(self.classes, config.templates)
         self.thresholds = filtering.thresholds_of(self.classes, config.threshold)
         self._models = models
         self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
@@ -66,10 +67,8 @@ class FilterStage(FrameStage[Rgb, Floats]):
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model, texts and pictures. Decision: thresholds and which frames."""
         frames = input_keys(self.storage.frames_table(video.video_id), video.video_id, Stage.EXTRACT)
-        asked = [list(self.question.classes), list(self.question.texts), self.question.owners.tolist()]
         return ArtifactKeys(
-            stable_hash("scores", self._identity, asked, self.question.negative.tolist(), frames.compute),
-            stable_hash(self.thresholds, frames.version),
+            scores_key(self._identity, self.question, frames), stable_hash(self.thresholds, frames.version)
         )
 
     def artifact_keys(self, video: Video) -> ArtifactKeys | None:

@@ -58,7 +58,7 @@ class Prescreen:
         self._whole = workspace.config
         self._filter = workspace.config.filter
         self._models = models
-        self._question = filtering.question(workspace.config.classes)
+        self._question = filtering.question(workspace.config.classes, workspace.config.filter.templates)
 
     def look(self, client: WebClient, video: Video) -> Look | None:
         """Score a video; None if it has no storyboard, which speaks neither for nor against it.

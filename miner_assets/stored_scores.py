@@ -7,16 +7,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from miner_assets.logic.filtering import Question
 from miner_assets.logic.threshold_preview import ShownFrame, StoredScores
-from miner_resources.records import FRAMES_SCHEMA, Floats
-from miner_resources.storage import Storage
-from miner_resources.tables import read_table
+from miner_resources.records import FRAMES_SCHEMA, Floats, Json
+from miner_resources.storage import ArtifactKeys, Storage, stable_hash
+from miner_resources.tables import read_keys, read_table
 
 _SCHEMA: Final = pl.Schema(
     {
         "video_id": pl.String,
         "frame_index": pl.Int64,
-        "classes": pl.List(pl.String),
         "logits": pl.List(pl.Float32),
         "negative_logits": pl.List(pl.Float32),
     }
@@ -24,33 +24,48 @@ _SCHEMA: Final = pl.Schema(
 _PICTURED: Final = ("video_id", "frame_index", "timestamp_s", "path")
 
 
+def scores_key(identity: str, asked: Question, frames: ArtifactKeys) -> str:
+    """The compute key of a video's scores: by which model, for which texts, of which pictures."""
+    texts: Json = [list(asked.classes), list(asked.texts), asked.owners.tolist()]
+    return stable_hash("scores", identity, texts, asked.negative.tolist(), frames.compute)
+
+
 def read_scores(
-    storage: Storage, classes: Sequence[str], *, track: Callable[[list[Path]], Iterator[Path]]
-) -> StoredScores:
-    """The logits of every frame that the filter has looked at.
+    storage: Storage, asked: Question, identity: str, *, track: Callable[[list[Path]], Iterator[Path]]
+) -> tuple[StoredScores, int]:
+    """The logits of every frame that the filter has looked at, and how many videos are left out.
+
+    Left out are those that were scored by another model, for other texts, or whose frames have changed since.
 
     Args:
         storage: of the project.
-        classes: columns of the result; a frame that was not scored for one has -inf there.
+        asked: the texts.
+        identity: of the model.
         track: goes through the files and may show how far it is.
 
     Raises:
         InvalidData: a table cannot be read.
     """
+    classes, left_out = asked.classes, 0
     frames: list[pl.DataFrame] = []
     parts: tuple[list[Floats], list[Floats]] = ([], [])
     for path in track(storage.scores_tables()):
+        frames_keys, keys = read_keys(storage.frames_table(path.parent.name)), read_keys(path)
+        if keys is None or frames_keys is None or keys.compute != scores_key(identity, asked, frames_keys):
+            left_out += 1
+            continue
         table = read_table(path, _SCHEMA)
         if table.is_empty():
             continue
         frames.append(table.select("video_id", "frame_index"))
-        known: list[str] = table["classes"][0].to_list()
         for part, column in zip(parts, ("logits", "negative_logits"), strict=True):
-            part.append(_columns(table[column].to_list(), known, classes))
+            part.append(np.array(table[column].to_list(), np.float32).reshape(-1, len(classes)))
     if not frames:
         nothing = np.zeros((0, len(classes)), np.float32)
-        return StoredScores(tuple(classes), pl.DataFrame(schema=dict(list(_SCHEMA.items())[:2])), nothing, nothing)
-    return StoredScores(tuple(classes), pl.concat(frames), np.concatenate(parts[0]), np.concatenate(parts[1]))
+        empty = pl.DataFrame(schema=dict(list(_SCHEMA.items())[:2]))
+        return StoredScores(classes, empty, nothing, nothing), left_out
+    found = StoredScores(classes, pl.concat(frames), np.concatenate(parts[0]), np.concatenate(parts[1]))
+    return found, left_out
 
 
 def read_shown_frames(storage: Storage, shown: Sequence[ShownFrame]) -> pl.DataFrame:
@@ -65,12 +80,3 @@ def read_shown_frames(storage: Storage, shown: Sequence[ShownFrame]) -> pl.DataF
         for video_id, indexes in wanted.items()
     ]
     return pl.concat(tables) if tables else pl.DataFrame(schema={name: FRAMES_SCHEMA[name] for name in _PICTURED})
-
-
-def _columns(rows: list[list[float]], known: Sequence[str], wanted: Sequence[str]) -> Floats:
-    values = np.array(rows, np.float32).reshape(len(rows), len(known))
-    found = np.full((len(rows), len(wanted)), -np.inf, np.float32)
-    for column, name in enumerate(wanted):
-        if name in known:
-            found[:, column] = values[:, known.index(name)]
-    return found

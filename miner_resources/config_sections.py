@@ -8,7 +8,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from miner_resources.errors import MinerError
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, names
@@ -175,6 +175,10 @@ def _models(what: str, task: str) -> str:
     return f"{what}: {', '.join(names(task))}, a folder, or a hub id; several by preference, separated by commas"
 
 
+Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
+"""A text with a place for the name of a class. The usual one is the wording of SigLIP's authors."""
+
+
 class FilterConfig(Section):
     """Keeping frames that show one of the classes."""
 
@@ -182,6 +186,11 @@ class FilterConfig(Section):
     model: str = Field(default="siglip2-so400m", min_length=1, description=_models("text-image model", TEXT_IMAGE))
     threshold: Fraction01 = Field(
         default=0.25, description="a frame is kept if a class scores at least this; auto: the model's"
+    )
+    templates: list[Template] = Field(
+        default=["This is a photo of {}."],
+        min_length=1,
+        description="texts for classes without prompts, {} is the class; the best one counts",
     )
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
 

@@ -45,8 +45,9 @@ def preview(
 
       video-miner preview cars.yaml -o filter.threshold=0.1 --class forklift --picture forklift.jpg
     """
-    from miner_assets.logic.filtering import thresholds_of
+    from miner_assets.logic.filtering import question, thresholds_of
     from miner_assets.logic.threshold_preview import preview_thresholds
+    from miner_assets.model_choice import model_identity
     from miner_assets.stored_scores import read_scores, read_shown_frames
     from miner_assets.threshold_sheet import score_text, threshold_sheet
     from miner_resources.images import write_picture
@@ -59,7 +60,12 @@ def preview(
             f"no class is named {', '.join(map(repr, unknown))}", remedy=f"name some of: {', '.join(config.classes)}"
         )
     storage = Storage(config.output_dir)
-    stored = read_scores(storage, tuple(config.classes), track=_with_progress)
+    identity = model_identity(config, Stage.FILTER, config.filter.model)
+    stored, left_out = read_scores(
+        storage, question(config.classes, config.filter.templates), identity, track=_with_progress
+    )
+    if left_out:
+        err.print(f"{left_out} videos are left out: they were scored for other texts or by another model; run again")
     if not len(stored.frames):
         raise NotFound(f"{storage.root} has no scores yet", remedy="run the filter first: video-miner run-config FILE")
     thresholds = thresholds_of(config.classes, config.filter.threshold)
@@ -72,10 +78,10 @@ def preview(
     target = picture or storage.contact_sheets / f"{Stage.FILTER.value}.jpg"
     pictured = [frame for one in result.classes for frame in one.shown]
     title = f"{result.frames:,} frames of {result.videos:,} videos"
-    rgb, left_out = threshold_sheet(title, result, read_shown_frames(storage, pictured), storage.root)
+    rgb, unreadable = threshold_sheet(title, result, read_shown_frames(storage, pictured), storage.root)
     write_picture(target, rgb)
-    if left_out:
-        err.print(f"{left_out} frames are not shown: their pictures cannot be read")
+    if unreadable:
+        err.print(f"{unreadable} frames are not shown: their pictures cannot be read")
     out.print(f"picture: {target}", highlight=False, markup=False, soft_wrap=True)
 
 

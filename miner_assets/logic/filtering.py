@@ -17,8 +17,6 @@ from miner_resources.scores import sigmoid
 
 BELOW_THRESHOLD: Final = "below_threshold"
 NEGATIVE_PROMPT: Final = "negative_prompt"
-TEMPLATE: Final = "This is a photo of {}."
-"""For classes without prompts of their own; the wording that SigLIP's authors use for zero-shot classification."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,17 @@ def thresholds_of(classes: Mapping[str, ClassSpec], default: float) -> list[floa
     return [default if spec.threshold is None else spec.threshold for spec in classes.values()]
 
 
-def question(classes: Mapping[str, ClassSpec]) -> Question:
-    """The texts for `classes`, in the order of the configuration."""
+def question(classes: Mapping[str, ClassSpec], templates: Sequence[str]) -> Question:
+    """The texts for `classes`, in the order of the configuration.
+
+    Args:
+        classes: name → its texts.
+        templates: texts for classes without prompts of their own, with {} for the name.
+    """
     rows: list[tuple[str, int, bool]] = []
     for index, (name, spec) in enumerate(classes.items()):
-        rows += [(text, index, False) for text in (spec.prompts or [TEMPLATE.format(name)])]
+        own = spec.prompts or [template.replace("{}", name) for template in templates]
+        rows += [(text, index, False) for text in own]
         rows += [(text, index, True) for text in spec.negatives]
     rows.sort(key=lambda row: row[2])
     return Question(

@@ -75,6 +75,12 @@ def test_another_threshold_is_tried_without_touching_the_project(preview: Callab
     assert digests(mined[0].output_dir) == before
 
 
+def test_scores_for_other_texts_are_not_judged(preview: Callable[..., str]) -> None:
+    output = preview("-o", "classes={red circle: {prompts: [a green zebra]}}", code=1)
+    assert "4 videos are left out: they were scored for other texts or by another model" in output
+    assert "has no scores yet" in output
+
+
 def test_one_class_only_is_drawn_but_all_are_counted(preview: Callable[..., str], tmp_path: Path) -> None:
     preview()
     whole = sheet(tmp_path / "sheet.png")

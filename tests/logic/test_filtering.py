@@ -14,6 +14,7 @@ from miner_assets.logic.filtering import (
 from miner_resources.config_sections import ClassSpec
 
 NO_NEGATIVE = -np.inf
+TEMPLATES = ["This is a photo of {}."]
 
 
 def logits(*rows: list[float]) -> np.ndarray:
@@ -21,14 +22,20 @@ def logits(*rows: list[float]) -> np.ndarray:
 
 
 def test_a_class_without_prompts_is_asked_for_with_the_template_and_negatives_come_last() -> None:
-    asked = question({"cat": ClassSpec(negatives=["a toy"]), "dog": ClassSpec(prompts=["a dog", "a puppy"])})
+    asked = question({"cat": ClassSpec(negatives=["a toy"]), "dog": ClassSpec(prompts=["a dog", "a puppy"])}, TEMPLATES)
     assert asked.texts == ("This is a photo of cat.", "a dog", "a puppy", "a toy")
     assert asked.owners.tolist() == [0, 1, 1, 0]
     assert asked.negative.tolist() == [False, False, False, True]
 
 
+def test_every_template_gives_a_text() -> None:
+    asked = question({"cat {x}": ClassSpec(), "dog": ClassSpec(prompts=["a dog"])}, ["a {}", "the {}, {}"])
+    assert asked.texts == ("a cat {x}", "the cat {x}, cat {x}", "a dog")
+    assert asked.owners.tolist() == [0, 0, 1]
+
+
 def test_a_class_scores_as_its_best_prompt() -> None:
-    asked = question({"cat": ClassSpec(negatives=["n"]), "dog": ClassSpec(prompts=["p", "q"])})
+    asked = question({"cat": ClassSpec(negatives=["n"]), "dog": ClassSpec(prompts=["p", "q"])}, TEMPLATES)
     positive, negative = class_logits(logits([1, 2, 3, 4]), asked)
     assert positive.tolist() == [[1, 3]]
     assert negative.tolist() == [[4, NO_NEGATIVE]]
