@@ -168,7 +168,25 @@ def _demo(task: str, family: str, folder: str, size: int, threshold: float) -> M
     )
 
 
-CATALOGUE: Final = (
+REVISIONS: Final = {
+    "google/siglip2-so400m-patch14-384": "e8e487298228002f3d8a82e0cd5c8ea9c567f57f",
+    "google/siglip2-giant-opt-patch16-384": "a713301b217d38485fb2204c808367d10bc3cc40",
+    "facebook/dinov2-base": "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+    "facebook/dinov2-large": "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+    "IDEA-Research/grounding-dino-base": "12bdfa3120f3e7ec7b434d90674b3396eccf88eb",
+    "IDEA-Research/grounding-dino-tiny": "a2bb814dd30d776dcf7e30523b00659f4f141c71",
+    "google/owlv2-base-patch16-ensemble": "cfd3195ba4ea9592eec887ded089f4c08eff231d",
+    "facebook/sam3": "3c879f39826c281e95690f02c7821c4de09afae7",
+}
+"""Hub id → the commit that several independent projects have published as the one they use. The others follow their
+main branch until a project pins the commit that it began with."""
+
+
+def _pinned(entry: ModelEntry) -> ModelEntry:
+    return replace(entry, revision=REVISIONS.get(entry.hub_id or ""))
+
+
+_ROWS: Final = (
     _siglip2("base", "base-patch16-224", 224, 375),
     _siglip2("so400m", "so400m-patch14-384", 384, 1136),
     _siglip2("giant", "giant-opt-patch16-384", 384, 1872),
@@ -227,6 +245,8 @@ CATALOGUE: Final = (
     _coco_detector("d-fine", "ustc-community/dfine-xlarge-coco", 640, 62),
     _demo(DETECTION, "owlv2", "owlv2", 96, 0.3),
 )
+
+CATALOGUE: Final = tuple(_pinned(entry) for entry in _ROWS)
 
 
 def names(task: str) -> list[str]:

@@ -68,14 +68,17 @@ def split(phrases: Sequence[tuple[int, ...]], limit: int) -> list[Chunk]:
         phrases: tokens of each prompt; a prompt without tokens gets no span.
         limit: most tokens of a text.
     """
+    numbers: dict[tuple[int, ...], list[int]] = {}
+    for number, phrase in enumerate(phrases):
+        if phrase:
+            numbers.setdefault(phrase, []).append(number)
     found: list[Chunk] = []
     ids, spans = [CLS], dict[int, tuple[int, int]]()
-    for phrase in dict.fromkeys(filter(None, phrases)):
+    for phrase, own in numbers.items():
         kept = phrase[: limit - 3]
         if len(ids) + len(kept) + 2 > limit:
             found.append(Chunk((*ids, SEP), spans))
             ids, spans = [CLS], {}
-        span = len(ids), len(ids) + len(kept)
-        spans |= {number: span for number, other in enumerate(phrases) if other == phrase}
+        spans |= dict.fromkeys(own, (len(ids), len(ids) + len(kept)))
         ids += [*kept, DOT]
     return [*found, Chunk((*ids, SEP), spans)] if spans else found

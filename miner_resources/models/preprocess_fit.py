@@ -34,20 +34,20 @@ class Fit(Preprocess):
 
     @property
     def pixels(self) -> int:
-        """Of the largest picture."""
+        """Of the largest picture, but for a row that `sides` may leave on it."""
         return self.shortest * self.longest
 
     def accepts(self, height: int, width: int) -> bool:
-        """Whether one of the sides is as long as it should be, and the other within bounds."""
+        """Whether it would be left as it is, or has lost a pixel of its length to truncation."""
         short, long = sorted((height, width))
-        if short == self.shortest and long <= self.longest:
-            return True
-        # The rule may lose a pixel to truncation, and leaves a length whose thickness is right already.
-        limited = self.longest - 1 <= long <= self.longest * short / (short - 0.5)
-        return limited and self.thinnest <= short <= self.shortest
+        cut = long == self.longest - 1 and self.thinnest <= short <= self.shortest
+        return cut or self.sides(height, width) == (height, width)
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width that a picture gets."""
+        """Height and width that a picture gets.
+
+        One whose shorter side is right already keeps the longer one, which may miss `longest` by some pixels.
+        """
         short, long = sorted((height, width))
         limited = long / short * self.shortest > self.longest
         exact = self.longest * short / long if limited else self.shortest
@@ -72,8 +72,8 @@ def fit(values: Settings, places: int) -> Fit:
     size: Any = values["size"]
     if isinstance(size, int):
         size = {"shortest_edge": size}
-    shortest = int(size["shortest_edge"])
-    longest = max(shortest, int(size.get("longest_edge") or values.get("max_size") or _LONGEST))
+    longest = int(size.get("longest_edge") or values.get("max_size") or _LONGEST)
+    shortest = min(int(size["shortest_edge"]), longest)
     mean, std = mean_and_std(values)
     return Fit(
         shortest=shortest,

@@ -1,5 +1,8 @@
 """Grounding DINO and its kin: phrases score by their own tokens, long lists are spread, boxes are the stock ones."""
 
+import shutil
+import string
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +10,14 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor, Aut
 
 from miner_resources.errors import InvalidData
 from miner_resources.models.adapter import Query
-from miner_resources.models.grounding_text import Chunk, check_tokenizer, phrase_ids, split
+from miner_resources.models.grounding_text import Chunk, phrase_ids, split
 from miner_resources.models.loading import Settings, load_detector
 from miner_resources.models.selection import select
 
 FAMILIES = ("grounding_dino", "mm_grounding_dino")
 PROMPTS = ("red circle", "a dog", "the blue square")
-QUERY = Query(PROMPTS, PROMPTS, 0.05)
+FLOOR = 0.05
+QUERY = Query(PROMPTS, PROMPTS, FLOOR)
 SIZES = [(90, 160), (300, 500)]
 
 
@@ -43,11 +47,21 @@ def pictures(count, shape=(90, 160)):
     return [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for _ in range(count)]
 
 
+def asking(*prompts):
+    return Query(prompts, prompts, FLOOR)
+
+
+def equal(one, other):
+    """Whether boxes, scores and texts are the same to the bit."""
+    arrays = np.array_equal(one.boxes.xyxy, other.boxes.xyxy) and np.array_equal(one.boxes.scores, other.boxes.scores)
+    return arrays and one.prompts == other.prompts
+
+
 def by_transformers(folder, model, image, size):
     """The stock processor's text and the stock forward pass; a phrase scores as the best of its tokens."""
     processor = AutoProcessor.from_pretrained(folder)
     stock = AutoModelForZeroShotObjectDetection.from_pretrained(folder, dtype=torch.float32).eval()
-    text = processor.tokenizer(" . ".join(PROMPTS) + " .", return_tensors="pt", return_token_type_ids=True)
+    text = processor(text=[list(PROMPTS)], return_tensors="pt")
     pixels = model.preprocess.normalize(torch.from_numpy(image[None]), torch.float32)
     with torch.no_grad():
         found = stock(pixel_values=pixels, **text)
@@ -72,15 +86,28 @@ def test_boxes_and_scores_are_those_of_transformers(family, detectors, checkpoin
         other = by_transformers(getattr(checkpoints, family), model, image, size)
         assert len(other.boxes) > 0
         assert one.prompts == other.prompts
-        np.testing.assert_allclose(one.boxes.scores, other.boxes.scores, atol=1e-4)
-        np.testing.assert_allclose(one.boxes.xyxy, other.boxes.xyxy, atol=0.05)
+        np.testing.assert_allclose(one.boxes.scores, other.boxes.scores, atol=1e-5)
+        np.testing.assert_allclose(one.boxes.xyxy, other.boxes.xyxy, atol=1e-5 * max(size))
 
 
-@pytest.mark.parametrize("prompts", [PROMPTS, ("dog",), ("a red circle", "running dog's shirt", "t-shirt & car")])
-def test_the_text_is_the_one_that_the_stock_processor_writes(prompts, tokenizer):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_boxes_are_in_pixels_of_the_original(family, detectors):
+    model = detectors(family)
+    images = [model.prepare(rgb) for rgb in pictures(1)]
+    (small,) = model.detect(images, [(90, 160)], QUERY)
+    (large,) = model.detect(images, [(180, 480)], QUERY)
+    assert len(small.boxes) > 0
+    assert large.prompts == small.prompts
+    np.testing.assert_allclose(large.boxes.xyxy, small.boxes.xyxy * [3, 2, 3, 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "prompts", [PROMPTS, ("dog",), ("A Red circle", "running dog's shirt", "t-shirt & car"), (" the star ", "ÉTOILE")]
+)
+def test_the_text_is_the_one_that_the_stock_processor_writes(prompts, tokenizer, checkpoints):
     (chunk,) = split([phrase_ids(tokenizer, prompt) for prompt in prompts], 256)
-    written = " . ".join(prompt.lower() for prompt in prompts) + " ."
-    assert list(chunk.ids) == tokenizer(written).input_ids
+    processor = AutoProcessor.from_pretrained(checkpoints.grounding_dino)
+    assert [list(chunk.ids)] == processor(text=[list(prompts)]).input_ids
     for number, prompt in enumerate(prompts):
         start, stop = chunk.spans[number]
         assert list(chunk.ids[start:stop]) == tokenizer(prompt, add_special_tokens=False).input_ids
@@ -89,7 +116,11 @@ def test_the_text_is_the_one_that_the_stock_processor_writes(prompts, tokenizer)
 def test_what_would_cut_a_phrase_is_left_out(tokenizer):
     plain = phrase_ids(tokenizer, "red dog")
     assert phrase_ids(tokenizer, "Red. dog?") == plain
-    assert phrase_ids(tokenizer, " . ? ") == ()
+    assert phrase_ids(tokenizer, " . ? ") == phrase_ids(tokenizer, "") == ()
+    for prompt in ("[SEP] dog", "[CLS]dog[SEP]", "[PAD]", "dog. [SEP] cat?"):
+        ids = phrase_ids(tokenizer, prompt)
+        assert ids
+        assert not {0, 101, 102, 1012, 1029} & set(ids)
 
 
 @pytest.mark.parametrize("limit", [8, 9, 12, 20, 256])
@@ -115,41 +146,66 @@ def test_a_phrase_that_is_longer_than_a_text_loses_its_end():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_long_lists_of_classes_find_what_their_own_text_finds(family, detectors, monkeypatch):
+def test_long_lists_of_classes_find_what_their_own_text_finds(family, detectors, tokenizer):
     model = detectors(family)
     images = [model.prepare(rgb) for rgb in pictures(1)]
-    monkeypatch.setattr(model._config, "max_text_len", 6)
-    chunked = model.detect(images, SIZES[:1], QUERY)[0]
-    monkeypatch.undo()
-    alone = [model.detect(images, SIZES[:1], Query((text,), (text,), QUERY.floor))[0] for text in PROMPTS]
-    assert sum(len(each.boxes) for each in alone) > 0
-    for text, single in zip(PROMPTS, alone, strict=True):
-        mine = np.array([prompt == text for prompt in chunked.prompts], np.bool_)
-        assert np.array_equal(chunked.boxes.xyxy[mine], single.boxes.xyxy)
-        assert np.array_equal(chunked.boxes.scores[mine], single.boxes.scores)
+    names = [f"{word} {letter}xy" for word in ("red dog", "blue car", "star") for letter in string.ascii_lowercase]
+    chunks = split([phrase_ids(tokenizer, name) for name in names], 256)
+    assert len(chunks) > 1
+    (found,) = model.detect(images, SIZES[:1], asking(*names))
+    for chunk in chunks:
+        own = [names[number] for number in chunk.spans]
+        (alone,) = model.detect(images, SIZES[:1], asking(*own))
+        mine = np.array([prompt in own for prompt in found.prompts], np.bool_)
+        assert len(alone.boxes) > 0
+        assert np.array_equal(found.boxes.xyxy[mine], alone.boxes.xyxy)
+        assert np.array_equal(found.boxes.scores[mine], alone.boxes.scores)
+        assert tuple(prompt for prompt in found.prompts if prompt in own) == alone.prompts
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pictures_of_other_shapes_do_not_matter(family, detectors):
     model = detectors(family)
-    shapes = [(90, 160), (160, 90), (100, 100), (30, 900), (90, 160)]
+    shapes = [(90, 160), (160, 90), (100, 100), (30, 900), (6, 119), (90, 160)]
     images = [model.prepare(pictures(1, shape)[0]) for shape in shapes]
+    assert len({image.shape for image in images}) == 5
     together = model.detect(images, shapes, QUERY)
+    assert all(len(found.boxes) for found in together)
     for one, image, size in zip(together, images, shapes, strict=True):
-        (alone,) = model.detect([image], [size], QUERY)
-        assert np.array_equal(one.boxes.xyxy, alone.boxes.xyxy)
-        assert np.array_equal(one.boxes.scores, alone.boxes.scores)
+        assert equal(one, model.detect([image], [size], QUERY)[0])
 
 
-def test_texts_that_say_nothing_find_nothing(detectors):
+@pytest.mark.parametrize("nothing", ["", "   ", " . ", "?"])
+def test_texts_that_say_nothing_find_nothing(nothing, detectors):
     model = detectors("grounding_dino")
     images = [model.prepare(rgb) for rgb in pictures(1)]
-    (nothing,) = model.detect(images, SIZES[:1], Query((" . ",), ("x",), 0.05))
-    assert len(nothing.boxes) == 0
-    (found,) = model.detect(images, SIZES[:1], Query((" . ", "dog"), ("x", "dog"), 0.05))
-    (alone,) = model.detect(images, SIZES[:1], Query(("dog",), ("dog",), 0.05))
-    assert set(found.prompts) <= {"dog"}
-    assert np.array_equal(found.boxes.scores, alone.boxes.scores)
+    assert len(model.detect(images, SIZES[:1], asking(nothing))[0].boxes) == 0
+    (found,) = model.detect(images, SIZES[:1], asking(nothing, "dog"))
+    assert len(found.boxes) > 0
+    assert equal(found, model.detect(images, SIZES[:1], asking("dog"))[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_that_say_the_same_count_once(family, detectors):
+    model = detectors(family)
+    images = [model.prepare(rgb) for rgb in pictures(1)]
+    (alone,) = model.detect(images, SIZES[:1], asking("dog"))
+    twice = Query(("dog", "DOG. "), ("dog", "pet"), FLOOR)
+    assert len(alone.boxes) > 0
+    assert equal(model.detect(images, SIZES[:1], twice)[0], alone)
+    (second,) = model.detect(images, SIZES[:1], twice, np.array([[False, True]]))
+    assert set(zip(second.prompts, second.boxes.labels, strict=True)) == {("DOG. ", "pet")}
+    assert np.array_equal(second.boxes.scores, alone.boxes.scores)
+
+
+def test_a_text_that_is_too_long_is_read_up_to_the_limit(detectors):
+    model = detectors("grounding_dino")
+    images = [model.prepare(rgb) for rgb in pictures(1)]
+    (long,) = model.detect(images, SIZES[:1], asking("dog " * 600))
+    (cut,) = model.detect(images, SIZES[:1], asking("dog " * 253))
+    assert len(long.boxes) > 0
+    assert np.array_equal(long.boxes.xyxy, cut.boxes.xyxy)
+    assert np.array_equal(long.boxes.scores, cut.boxes.scores)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -162,6 +218,9 @@ def test_half_precision_spares_the_coordinates(family, detectors):
     assert np.mean(on_a_grid[inside]) < 0.5
 
 
-def test_another_tokenizer_is_refused(checkpoints):
-    with pytest.raises(InvalidData, match="the tokenizer of toy is not BERT's"):
-        check_tokenizer(AutoTokenizer.from_pretrained(checkpoints.owlv2), "toy")
+def test_another_tokenizer_is_refused(checkpoints, tmp_path):
+    folder = tmp_path / "toy"
+    shutil.copytree(checkpoints.grounding_dino, folder)
+    AutoTokenizer.from_pretrained(checkpoints.owlv2).save_pretrained(folder)
+    with pytest.raises(InvalidData, match="the tokenizer of .*toy is not BERT's"):
+        load_detector(str(folder), Settings(device="cpu"))

@@ -14,8 +14,17 @@ SIZES = {"size": {"shortest_edge": 800, "longest_edge": 1333}, "image_mean": [0.
 RELEASED = fit(SIZES, 900)
 SMALL = fit({**SIZES, "size": {"shortest_edge": 64, "longest_edge": 128}}, 12)
 sides = st.integers(1, 5000)
+# Where the longer side is about as long as it may be: there the rule leaves some pictures as they are.
+LEFT_ALONE = [(50, 1340), (50, 1320), (300, 1331), (600, 1334), (1334, 600)]
 
 
+def examples(test):
+    for height, width in LEFT_ALONE:
+        test = example(height, width)(test)
+    return test
+
+
+@examples
 @given(sides, sides)
 @example(1080, 1920)
 @example(1920, 1080)
@@ -27,17 +36,36 @@ def test_the_rule_is_that_of_transformers(height, width):
         assert ours == tuple(get_size_with_aspect_ratio((height, width), 800, 1333))
 
 
+def check(preprocess, height, width):
+    resized = preprocess.sides(height, width)
+    assert preprocess.accepts(*resized)
+    assert min(resized) >= preprocess.thinnest
+    if resized != (height, width):
+        assert max(resized) <= preprocess.longest
+        assert resized[0] * resized[1] <= preprocess.pixels
+
+
+@examples
 @given(sides, sides)
 @example(1, 5000)
 @example(5000, 1)
 @example(2, 4999)
 def test_what_is_resized_is_accepted_and_within_bounds(height, width):
     for preprocess in (RELEASED, SMALL):
-        resized = preprocess.sides(height, width)
-        assert preprocess.accepts(*resized)
-        assert min(resized) >= min(preprocess.thinnest, preprocess.shortest)
-        assert max(resized) <= preprocess.longest
-        assert resized[0] * resized[1] <= preprocess.pixels
+        check(preprocess, height, width)
+
+
+def test_every_small_picture_is_accepted_once_resized():
+    for height in range(1, 161):
+        for width in range(1, 161):
+            check(SMALL, height, width)
+
+
+@pytest.mark.parametrize("shape", [*LEFT_ALONE, (1, 1), (1, 5000), (5000, 1), (720, 1280)], ids=str)
+def test_resized_pictures_have_that_size_and_are_accepted(shape):
+    resized = RELEASED.resize(np.zeros((*shape, 3), np.uint8)).shape[:2]
+    assert resized == RELEASED.sides(*shape)
+    assert RELEASED.accepts(*resized)
 
 
 @pytest.mark.parametrize("size", [(800, 1400), (799, 1000), (900, 900), (1333, 900), (1, 1333), (64, 64)])
@@ -45,7 +73,7 @@ def test_other_sizes_are_not_accepted(size):
     assert not RELEASED.accepts(*size)
 
 
-@pytest.mark.parametrize("shape", [(50, 80), (80, 50), (64, 64), (30, 200), (480, 854), (7, 9)])
+@pytest.mark.parametrize("shape", [(50, 80), (80, 50), (64, 64), (30, 200), (480, 854), (7, 9), (64, 129)])
 def test_pixels_are_those_of_the_stock_processor(shape):
     rgb = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     stock = GroundingDinoImageProcessorPil(
@@ -63,7 +91,7 @@ def test_pixels_are_those_of_the_stock_processor(shape):
         ({"shortest_edge": 800, "longest_edge": 1333}, {}, (800, 1333)),
         (800, {"max_size": 1000}, (800, 1000)),
         (640, {}, (640, 1333)),
-        ({"shortest_edge": 1600}, {}, (1600, 1600)),
+        ({"shortest_edge": 1600, "longest_edge": 1333}, {}, (1333, 1333)),
     ],
 )
 def test_sizes_are_read_in_every_form(size, more, expected):
