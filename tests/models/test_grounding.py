@@ -222,5 +222,5 @@ def test_another_tokenizer_is_refused(checkpoints, tmp_path):
     folder = tmp_path / "toy"
     shutil.copytree(checkpoints.grounding_dino, folder)
     AutoTokenizer.from_pretrained(checkpoints.owlv2).save_pretrained(folder)
-    with pytest.raises(InvalidData, match="the tokenizer of .*toy is not BERT's"):
+    with pytest.raises(InvalidData, match=r"the tokenizer of .*toy is not BERT's"):
         load_detector(str(folder), Settings(device="cpu"))
