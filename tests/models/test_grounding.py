@@ -42,8 +42,8 @@ def tokenizer(checkpoints):
     return AutoTokenizer.from_pretrained(checkpoints.grounding_dino)
 
 
-def pictures(count, shape=(90, 160)):
-    rng = np.random.default_rng(5)
+def pictures(count, shape=(90, 160), seed=5):
+    rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for _ in range(count)]
 
 
@@ -167,7 +167,7 @@ def test_long_lists_of_classes_find_what_their_own_text_finds(family, detectors,
 def test_pictures_of_other_shapes_do_not_matter(family, detectors):
     model = detectors(family)
     shapes = [(90, 160), (160, 90), (100, 100), (30, 900), (6, 119), (90, 160)]
-    images = [model.prepare(pictures(1, shape)[0]) for shape in shapes]
+    images = [model.prepare(pictures(1, shape, seed)[0]) for seed, shape in enumerate(shapes)]
     assert len({image.shape for image in images}) == 5
     together = model.detect(images, shapes, QUERY)
     assert all(len(found.boxes) for found in together)
@@ -216,6 +216,23 @@ def test_half_precision_spares_the_coordinates(family, detectors):
     inside = (found.boxes.xyxy > 0) & (found.boxes.xyxy < [1920, 1080, 1920, 1080])
     assert inside.sum() >= 2
     assert np.mean(on_a_grid[inside]) < 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_spares_the_places_of_the_feature_maps(family, detectors):
+    model = detectors(family, precision="bf16")
+    inner = model._replicas.first[0].model
+    formats = set()
+
+    def note(_, __, inputs):
+        formats.update(inputs[name].dtype for name in ("reference_points", "valid_ratios"))
+
+    handle = inner.decoder.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        model.detect([model.prepare(pictures(1)[0])], SIZES[:1], QUERY)
+    finally:
+        handle.remove()
+    assert formats == {torch.float32}
 
 
 def test_another_tokenizer_is_refused(checkpoints, tmp_path):
