@@ -51,9 +51,9 @@ class DetectStage(FrameStage[Loaded, Detections]):
         super().__init__(workspace, Stage.DETECT, force=config.force)
         self.config = config
         self._models = models
-        self._identity = model_identity(workspace.config, Stage.DETECT, config.detector)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, Stage.DETECT, config.detector)
+        self._identity = model_identity(workspace.config, Stage.DETECT, self._name)
         self._classes = list(workspace.config.classes)
         pairs = [(text, name) for name, texts in workspace.config.prompts.items() for text in texts]
         self._query = Query(tuple(text for text, _ in pairs), tuple(name for _, name in pairs), FLOOR)

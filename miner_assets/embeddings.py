@@ -43,9 +43,9 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         super().__init__(workspace, Stage.EMBED, force=config.force)
         self.config = config
         self._models = models
-        self._identity = embedder_identity(workspace, config)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, self.stage, config.model)
+        self._identity = model_identity(workspace.config, self.stage, self._name, config.resize)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model and pictures. Decision: threshold and which frames passed the filter."""

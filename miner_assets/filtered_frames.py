@@ -60,9 +60,9 @@ class FilterStage(FrameStage[Rgb, Floats]):
         self.question = filtering.question(self.classes, config.templates)
         self.thresholds = filtering.thresholds_of(self.classes, config.threshold)
         self._models = models
-        self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, Stage.FILTER, config.model)
+        self._identity = model_identity(workspace.config, Stage.FILTER, self._name)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model, texts and pictures. Decision: thresholds and which frames."""
