@@ -79,7 +79,7 @@ def test_a_rare_class_is_not_crowded_out(storage: Storage) -> None:
     path = boxes_sheet(storage, "v", frames, pl.DataFrame(rows, schema=DETECTIONS_SCHEMA))
     assert path is not None
     sheet = read_image(path)
-    assert sum(shows(sheet, color(number)) for number in range(30)) == 12
+    assert sum(shows(sheet, color(number), 20_000) for number in range(30)) == 12
     assert shows(sheet, color(29))
     assert shows(sheet, label_color("cat"), 200)
     assert shows(sheet, label_color("car"), 2000)
