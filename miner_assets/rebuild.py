@@ -19,14 +19,15 @@ from miner_assets.logic.coco_format import Coco, CocoVideo, Image, write_coco
 from miner_assets.logic.exports.manifest import Manifest
 from miner_assets.logic.exports.matching import frame_at
 from miner_assets.logic.exports.recovered import recovered_coco
-from miner_resources.errors import InvalidData, MinerError, NotConfigured, NotFound
+from miner_resources.errors import InvalidData, MinerError, NotConfigured
 from miner_resources.images import encode_image, limit_side
-from miner_resources.perceptual_hash import SIMILAR_BITS, difference_hash, differing_bits
+from miner_resources.local_videos import LocalVideos
 from miner_resources.records import Rgb, Video
 from miner_resources.storage import Storage, stable_hash
+from miner_resources.thumbnails import SAME_PICTURE, difference, thumbnail
 from miner_resources.video_index import read_index
 from miner_resources.video_reader import decode_frames
-from miner_resources.video_source import VIDEO_SUFFIXES, content_hash, local_path, utc_now
+from miner_resources.video_source import utc_now
 from miner_resources.web.client import WebClient
 from miner_resources.web.fetch import fetch
 from miner_resources.web.trouble import SourceFailed, Trouble
@@ -44,7 +45,7 @@ class Picture:
     Attributes:
         result: exact: the same bytes. similar: the same frame from another encode. different: another picture is at
             that time. gone: there is no video, or no frame at that time.
-        bits: of 256 perceptual ones that differ, None where there is nothing to compare.
+        difference: in levels of grey between the thumbnails, None where there is nothing to compare.
     """
 
     file_name: str
@@ -52,7 +53,7 @@ class Picture:
     sha256: str | None = None
     width: int = 0
     height: int = 0
-    bits: int | None = None
+    difference: float | None = None
 
     @property
     def is_back(self) -> bool:
@@ -100,7 +101,7 @@ class Rebuild:
         self._pictures = self._folder / "images"
         self._work = Storage(self._folder / WORK)
         self._client = client
-        self._local = _LocalVideos(videos)
+        self._local = LocalVideos(videos)
         self._advance = advance
 
     def run(self) -> list[VideoOutcome]:
@@ -208,9 +209,9 @@ class Rebuild:
         rgb = limit_side(rgb, encoding.max_side)
         data = encode_image(rgb, encoding.format, encoding.quality)
         digest = hashlib.sha256(data).hexdigest()
-        bits = differing_bits(difference_hash(data), self._manifest.dhashes[name])
-        same: Result = "exact" if digest == image["sha256"] else "similar" if bits <= SIMILAR_BITS else "different"
-        picture = Picture(name, same, digest, rgb.shape[1], rgb.shape[0], bits)
+        off = round(difference(thumbnail(data), self._manifest.thumbnails[name]), 3)
+        same: Result = "exact" if digest == image["sha256"] else "similar" if off <= SAME_PICTURE else "different"
+        picture = Picture(name, same, digest, rgb.shape[1], rgb.shape[0], off)
         if picture.is_back:
             with self._work.publish_file(self._pictures / name) as target:
                 target.write_bytes(data)
@@ -224,41 +225,6 @@ class Rebuild:
             target.write_text(json.dumps(_report(outcomes), indent=1, sort_keys=True), encoding="utf-8")
         with self._work.publish_file(self._folder / "annotations.json") as target:
             write_coco(target, coco)
-
-
-class _LocalVideos:
-    """Video files that are at hand."""
-
-    def __init__(self, folder: Path | None) -> None:
-        if folder is not None and not folder.is_dir():
-            raise NotFound(f"{folder} is not a folder", remedy="name the folder with the video files")
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES) if folder else []
-        self._by_name = {path.stem: path for path in files}
-        self._files = files
-        self._by_content: dict[str, Path] | None = None
-
-    def find(self, video_id: str, url: str) -> Path | None:
-        """The file of a video, None if it must be fetched.
-
-        Raises:
-            NotFound: it was a local file, and no such file is here.
-        """
-        if found := self._by_name.get(video_id):
-            return found
-        source = local_path(url)
-        if source is None:
-            return None
-        if source.is_file() and video_id == _file_id(source):
-            return source
-        if self._by_content is None:
-            self._by_content = {_file_id(path): path for path in self._files}
-        if found := self._by_content.get(video_id):
-            return found
-        raise NotFound(f"{source} is gone or has changed", remedy="name the folder that it is in with --videos")
-
-
-def _file_id(path: Path) -> str:
-    return f"file-{content_hash(path)[:12]}"
 
 
 def _report(outcomes: Sequence[VideoOutcome]) -> Mapping[str, object]:

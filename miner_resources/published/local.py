@@ -7,7 +7,7 @@ from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 
 from miner_resources.published.index import INDEX, Index, Written, check_ours, foreign, hashed, index_bytes, read_index
-from miner_resources.published.place import Place, unreadable
+from miner_resources.published.place import Place, still_there, unreadable
 from miner_resources.storage import link
 
 
@@ -37,7 +37,9 @@ class LocalPlace(Place):
             check_ours(self._sizes(str(self.target)), there, self.shown)
             self.partial.mkdir(parents=True, exist_ok=True)
             whole = read_index(self.files, f"{self.root}/{INDEX}")
-            return ({one.path: one for one in whole.files} if whole else {}) | self._noted(self._sizes(self.root))
+            sizes = self._sizes(self.root)
+            noted = {one.path: one for one in whole.files} if whole else {}
+            return still_there(noted | self._noted(sizes), sizes)
 
     def put_made(
         self, path: str, write: Callable[[Path], Iterable[int]], fingerprint: str, advance: Callable[[int], None]

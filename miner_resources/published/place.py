@@ -7,7 +7,7 @@ It holds the files under their final names, `_export.parts/` (the journal) while
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -48,16 +48,11 @@ class Place:
             names = self._sizes(self.root)
             check_ours(names, there, self.shown)
             before = {one.path: one for one in there.files} if there else {}
+            # The journal is there before anything else is, so that what a killed process leaves is known as ours.
+            self._note(list(before.values()))
             if there:
-                self._note(list(there.files))
                 self.files.rm_file(f"{self.root}/{INDEX}")
-            return before | self._noted(names)
-
-    def has(self, old: Written) -> bool:
-        """Whether a file is still there with its size."""
-        with self._reaching():
-            path = f"{self.root}/{old.path}"
-            return bool(self.files.isfile(path)) and self.files.size(path) == old.size
+            return still_there(before | self._noted(names), names)
 
     def put(self, path: str, content: bytes | Path, fingerprint: str) -> Written:
         """Send a file."""
@@ -161,6 +156,11 @@ class Place:
                 f"{self.shown} cannot be reached or written: {error or type(error).__name__}",
                 remedy="check the address, the permissions and the space, then run again: what has arrived stays",
             ) from error
+
+
+def still_there(noted: Mapping[str, Written], sizes: Mapping[str, int]) -> dict[str, Written]:
+    """Files that were noted and are there with their sizes."""
+    return {path: one for path, one in noted.items() if sizes.get(path) == one.size}
 
 
 def unreadable(file: Path, error: OSError) -> InvalidData:

@@ -125,7 +125,7 @@ def _put_all(
         try:
             for entry in entries:
                 old = before.get(entry.path)
-                if old and old.fingerprint == entry.fingerprint and place.has(old):
+                if old and old.fingerprint == entry.fingerprint:
                     advance(entry.items)
                     yield old, False
                 elif isinstance(entry.content, bytes | Path):

@@ -11,49 +11,48 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from miner_assets.logic.coco_format import Image
 from miner_assets.logic.exports.options import ExportOptions
-from miner_assets.logic.exports.pictures import fingerprint, picture_bytes, shards
+from miner_assets.logic.exports.pictures import chunks, fingerprint, picture_bytes, shards
 from miner_assets.logic.exports.snapshot import Snapshot
 from miner_resources.published.publish import Entry
 
 ROWS_PER_GROUP: Final = 100
 """As `datasets` writes pictures: viewers fetch one group to show a page."""
 
-_SCALARS: Final[dict[str, tuple[pl.DataType, str]]] = {
-    "image_id": (pl.Int64(), "int64"),
-    "file_name": (pl.String(), "string"),
-    "width": (pl.Int32(), "int32"),
-    "height": (pl.Int32(), "int32"),
-    "video_id": (pl.String(), "string"),
-    "frame_index": (pl.Int64(), "int64"),
-    "timestamp_s": (pl.Float64(), "float64"),
-    "pts": (pl.Int64(), "int64"),
-    "time_base": (pl.String(), "string"),
-    "source_url": (pl.String(), "string"),
-    "title": (pl.String(), "string"),
-    "channel": (pl.String(), "string"),
-    "license": (pl.String(), "string"),
-    "trainable": (pl.String(), "string"),
-    "sha256": (pl.String(), "string"),
+_SCALARS: Final[dict[str, str]] = {
+    "image_id": "int64",
+    "file_name": "string",
+    "width": "int32",
+    "height": "int32",
+    "video_id": "string",
+    "frame_index": "int64",
+    "timestamp_s": "float64",
+    "pts": "int64",
+    "time_base": "string",
+    "source_url": "string",
+    "title": "string",
+    "channel": "string",
+    "license": "string",
+    "trainable": "string",
+    "sha256": "string",
 }
-"""Columns about the picture: dtype in Parquet and as `datasets` calls it."""
+"""Columns about the picture, as Arrow and `datasets` call their types."""
 
-_OBJECT: Final[dict[str, tuple[pl.DataType, dict[str, Any]]]] = {
-    "id": (pl.Int64(), {"dtype": "int64", "_type": "Value"}),
-    "bbox": (
-        pl.Array(pl.Float32(), 4),
-        {"feature": {"dtype": "float32", "_type": "Value"}, "length": 4, "_type": "Sequence"},
-    ),
-    "area": (pl.Float32(), {"dtype": "float32", "_type": "Value"}),
-    "category": (pl.Int64(), {"_type": "ClassLabel"}),
-    "score": (pl.Float32(), {"dtype": "float32", "_type": "Value"}),
-    "detector": (pl.String(), {"dtype": "string", "_type": "Value"}),
-    "prompt": (pl.String(), {"dtype": "string", "_type": "Value"}),
+_OBJECT: Final[dict[str, str]] = {
+    "id": "int64",
+    "bbox": "float32",
+    "area": "float32",
+    "category": "int64",
+    "score": "float32",
+    "detector": "string",
+    "prompt": "string",
 }
+"""Columns about the objects of a picture: each a list; `bbox` is a list of four, `category` a class number."""
 
 
 def hf_entries(snapshot: Snapshot, options: ExportOptions) -> Iterator[Entry]:
@@ -84,28 +83,22 @@ def dataset_readme(snapshot: Snapshot, card: str | None = None) -> bytes:
 
 def features(classes: Sequence[str]) -> dict[str, Any]:
     """What `datasets` reads from the schema's metadata; the spelling that versions 2 to 5 understand."""
-    objects: dict[str, Any] = {
-        name: {"feature": feature | ({"names": list(classes)} if name == "category" else {}), "_type": "Sequence"}
-        for name, (_, feature) in _OBJECT.items()
-    }
-    scalars = {name: {"dtype": kind, "_type": "Value"} for name, (_, kind) in _SCALARS.items()}
+    one: dict[str, dict[str, Any]] = {name: {"dtype": kind, "_type": "Value"} for name, kind in _OBJECT.items()}
+    one["bbox"] = {"feature": one["bbox"], "length": 4, "_type": "Sequence"}
+    one["category"] = {"names": list(classes), "_type": "ClassLabel"}
+    objects = {name: {"feature": feature, "_type": "Sequence"} for name, feature in one.items()}
+    scalars = {name: {"dtype": kind, "_type": "Value"} for name, kind in _SCALARS.items()}
     return {"image": {"_type": "Image"}, **scalars, "objects": objects}
 
 
 def _shard(snapshot: Snapshot, path: str, images: Sequence[Image]) -> Entry:
     def write(target: Path) -> Iterator[int]:
-        rows: list[dict[str, Any]] = []
-        for image in images:
-            rows.append(_row(snapshot, image))
-            yield 1
-        described = json.dumps({"info": {"features": features(snapshot.classes)}})
-        pl.DataFrame(rows, schema=_SCHEMA).write_parquet(
-            target,
-            compression="snappy",
-            statistics=False,  # the smallest and the largest picture of a group help nobody
-            row_group_size=ROWS_PER_GROUP,
-            metadata={"huggingface": described},
-        )
+        schema = _schema(snapshot.classes)
+        with pq.ParquetWriter(target, schema, compression="snappy", write_statistics=False) as writer:
+            for some in chunks(images, ROWS_PER_GROUP):
+                rows = [_row(snapshot, image) for image in some]
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                yield len(some)
 
     return Entry(path, write, fingerprint(snapshot, images, "hf", 1), items=len(images))
 
@@ -132,10 +125,12 @@ def _short_card(snapshot: Snapshot) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SCHEMA: Final = pl.Schema(
-    {
-        "image": pl.Struct({"bytes": pl.Binary(), "path": pl.String()}),
-        **{name: kind for name, (kind, _) in _SCALARS.items()},
-        "objects": pl.Struct({name: pl.List(kind) for name, (kind, _) in _OBJECT.items()}),
+def _schema(classes: Sequence[str]) -> Any:  # noqa: ANN401 (pyarrow has no types)
+    kinds = {name: pa.type_for_alias(kind) for name, kind in _OBJECT.items()}
+    kinds["bbox"] = pa.list_(kinds["bbox"], 4)
+    fields = {
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        **{name: pa.type_for_alias(kind) for name, kind in _SCALARS.items()},
+        "objects": pa.struct({name: pa.list_(kind) for name, kind in kinds.items()}),
     }
-)
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features(classes)}})})

@@ -1,8 +1,8 @@
 """The manifest: everything about a dataset but its pictures, so that others can make it again from the sources.
 
 `manifest.parquet` has one row for each picture: the video's address, the exact time (`pts` in units of `time_base`),
-the sha256 of the file, a perceptual hash, the boxes and the split. Classes, licences, videos and how pictures were
-encoded are JSON in the file's own metadata, so that this one file is all that `video-miner dataset rebuild` needs.
+the sha256 of the file, a thumbnail of 16 × 16 grey levels, the boxes and the split. Classes, licences, videos and how
+pictures were encoded are JSON in the file's own metadata: this one file is all that `dataset rebuild` needs.
 """
 
 import json
@@ -21,9 +21,9 @@ from miner_assets.logic.exports.options import Encoding, ExportOptions
 from miner_assets.logic.exports.pictures import chunks, fingerprint, picture_bytes
 from miner_assets.logic.exports.snapshot import Snapshot
 from miner_resources.errors import InvalidData
-from miner_resources.perceptual_hash import difference_hash
 from miner_resources.published.publish import Entry
 from miner_resources.storage import check_video_id
+from miner_resources.thumbnails import SIDE, thumbnail
 
 FILE: Final = "manifest.parquet"
 HEADER: Final = "video_miner.manifest"
@@ -56,11 +56,11 @@ MANIFEST_SCHEMA: Final = pl.Schema(
         "height": pl.Int32,
         "license": pl.String,
         "sha256": pl.String,
-        "dhash": pl.String,
+        "thumbnail": pl.Binary,
         "objects": pl.List(_BOX),
     }
 )
-"""Columns; `dhash` is that of `perceptual_hash.difference_hash`, `bbox` is x, y, width, height in pixels."""
+"""Columns; `thumbnail` is that of `miner_resources.thumbnails`, `bbox` is x, y, width, height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Manifest:
     Attributes:
         coco: the dataset it describes; its pictures are elsewhere.
         encoding: how the pictures were written.
-        dhashes: file name → perceptual hash.
+        thumbnails: file name → what it looks like.
     """
 
     coco: Coco
     encoding: Encoding
-    dhashes: Mapping[str, str]
+    thumbnails: Mapping[str, bytes]
 
 
 def manifest_entries(snapshot: Snapshot, options: ExportOptions) -> Iterator[Entry]:
@@ -85,10 +85,10 @@ def manifest_entries(snapshot: Snapshot, options: ExportOptions) -> Iterator[Ent
 
     def write(target: Path) -> Iterator[int]:
         rows: list[dict[str, Any]] = []
-        with ThreadPoolExecutor(thread_name_prefix="hash") as pool:
+        with ThreadPoolExecutor(thread_name_prefix="thumbnail") as pool:
             for some in chunks(images, 256):
-                hashes = list(pool.map(partial(_dhash, snapshot), some))
-                rows += [_row(snapshot, image, dhash) for image, dhash in zip(some, hashes, strict=True)]
+                seen = list(pool.map(partial(_thumbnail, snapshot), some))
+                rows += [_row(snapshot, image, small) for image, small in zip(some, seen, strict=True)]
                 yield len(some)
         metadata = {HEADER: json.dumps(header, sort_keys=True)}
         pl.DataFrame(rows, schema=MANIFEST_SCHEMA).write_parquet(target, compression="zstd", metadata=metadata)
@@ -113,29 +113,31 @@ def read_manifest(path: Path) -> Manifest:
         table = pl.read_parquet(file).cast(MANIFEST_SCHEMA)
         encoding = Encoding(**header["encoding"])
         coco = _coco(header["coco"], table.to_dicts())
-        dhashes = dict(table.select("file_name", "dhash").iter_rows())
+        thumbnails = dict(table.select("file_name", "thumbnail").iter_rows())
         for video in coco["videos"]:
             check_video_id(video["name"])
     except (OSError, pl.exceptions.PolarsError, ValueError, KeyError, TypeError) as error:
         raise InvalidData(f"{file} is no manifest: {error or type(error).__name__}", remedy=remedy) from error
+    if not all(isinstance(small, bytes) and len(small) == SIDE * SIDE for small in thumbnails.values()):
+        raise InvalidData(f"{file} has thumbnails of another size", remedy=remedy)
     problems = check_coco(cast("Mapping[str, object]", coco), limit=5)
     if problems or header.get("version") != VERSION:
         reason = "; ".join(problems) or f"version {header.get('version')} is not {VERSION}"
         raise InvalidData(f"{file} cannot be used: {reason}", remedy="export it again, or update Video Miner")
-    return Manifest(coco, encoding, dhashes)
+    return Manifest(coco, encoding, thumbnails)
 
 
-def _dhash(snapshot: Snapshot, image: Image) -> str:
+def _thumbnail(snapshot: Snapshot, image: Image) -> bytes:
     try:
-        return difference_hash(picture_bytes(snapshot, image))
+        return thumbnail(picture_bytes(snapshot, image))
     except ValueError as error:
         raise InvalidData(
             f"{image['file_name']} is no picture: {error}", remedy="run the stages 'extract' to 'dataset' with --force"
         ) from error
 
 
-def _row(snapshot: Snapshot, image: Image, dhash: str) -> dict[str, Any]:
-    sample: dict[str, Any] = {**snapshot.sample(image), "dhash": dhash}
+def _row(snapshot: Snapshot, image: Image, small: bytes) -> dict[str, Any]:
+    sample: dict[str, Any] = {**snapshot.sample(image), "thumbnail": small}
     objects = [{field.name: box[field.name] for field in _BOX.fields} for box in sample["objects"]]
     return {**{name: sample[name] for name in MANIFEST_SCHEMA}, "objects": objects}
 

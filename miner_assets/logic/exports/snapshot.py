@@ -81,8 +81,8 @@ class Snapshot:
     def sample(self, image: Image) -> dict[str, Any]:
         """One picture with everything that is known about it, as JSON: where it came from and what is on it."""
         video = self.videos[image["video_id"]]
-        source = {"video_id": video["name"], "video_url": video["url"], "title": video["title"]}
-        rights = {"channel": video["channel"], "license": video["license"], "trainable": video["trainable"]}
+        source = {"video_id": video["name"], "video_url": video["url"], "title": _text(video["title"])}
+        rights = {"channel": _text(video["channel"]), "license": video["license"], "trainable": video["trainable"]}
         known = {name: value for name, value in image.items() if name not in _NOT_PASSED_ON}
         objects = [self._object(box) for box in self.boxes[image["id"]]]
         return {
@@ -101,6 +101,11 @@ class Snapshot:
             if name not in ("image_id", "video_id", "segmentation", "iscrowd")
         }
         return {**known, "category": self.classes[self.class_numbers[box["category_id"]]]}
+
+
+def _text(text: str | None) -> str | None:
+    """Titles may hold halves of characters, which no format but JSON can."""
+    return None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def read_snapshot(annotations: Path, images: Path) -> Snapshot:
