@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import re
 import sys
 import types
 import xml.etree.ElementTree as ET
@@ -34,6 +35,7 @@ from miner_resources.config_sections import ExportFormat
 from miner_resources.errors import InvalidData, NotFound
 from miner_resources.thumbnails import thumbnail
 from tests.logic.exports.conftest import CLASSES, snapshot_of, write_dataset
+from tests.shared_data import REPOSITORY
 
 NAMES = ("-dash_id__frame_000000", "-dash_id__frame_000030", "-dash_id__frame_000060", "file-0123__frame_000005")
 Export = Callable[..., Path]
@@ -317,6 +319,28 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path, exported):
     evil.write_parquet(file, metadata={"video_miner.manifest": metadata["video_miner.manifest"]})
     with pytest.raises(InvalidData, match="not a plain relative name"):
         read_manifest(file)
+
+
+READERS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["coco", "webdataset", "hf"])
+def test_the_lines_in_the_guide_read_it(name, exported, tmp_path, monkeypatch):
+    exported(name)
+    code = next(lines for lines in READERS if f"exports/{name}" in lines)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    found: dict[str, object] = {}
+    exec(code, found)
+    rows = found["coco"].imgs if name == "coco" else list(found["dataset"])  # pyright: ignore
+    assert len(rows) == 3
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", get_args(ExportFormat))
+def test_every_format_has_a_place_in_the_guide(name):
+    assert f"| [`{name}`](#" in (REPOSITORY / "docs" / "export.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", get_args(ExportFormat))
