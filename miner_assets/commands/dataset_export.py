@@ -9,14 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
 from miner_assets.dataset_exports import current_dataset, encoding_of
 from miner_assets.logic.exports.formats import export as write_export
-from miner_assets.logic.exports.options import DEFAULT_SHARD_BYTES, ExportOptions
+from miner_assets.logic.exports.options import DEFAULT_SHARD_BYTES, SERVED_PICTURES, ExportOptions
 from miner_assets.logic.exports.snapshot import Snapshot, read_snapshot
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import ExportFormat
 from miner_resources.published.places import shown_url
 
 MEGA: Final = 1_000_000
-OF_PICTURES: Final = "/data/local-files/?d=images/"
 
 Destination = Annotated[
     str,
@@ -41,7 +40,7 @@ def export(
     format: Format,
     source: From = None,
     shard_size: ShardSize = DEFAULT_SHARD_BYTES // MEGA,
-    image_url: ImageUrl = OF_PICTURES,
+    image_url: ImageUrl = SERVED_PICTURES,
     output: OutputDir = None,
 ) -> None:
     """Write the dataset in another format, to a folder or to any URL that fsspec knows.

@@ -36,13 +36,11 @@ def open_place(url: str) -> Generator[Place]:
     """
     place = place_at(url)
     with ExitStack() as stack:
-        lock = None
         if isinstance(place, LocalPlace):
             lock = place.target.with_name(f".{place.target.name}.lock")
             stack.enter_context(_alone(lock, place.shown))
+            stack.callback(lock.unlink, missing_ok=True)
         yield place
-        if lock:
-            lock.unlink(missing_ok=True)
 
 
 @contextmanager

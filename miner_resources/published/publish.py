@@ -27,6 +27,8 @@ Advance = Callable[[int], None]
 WORKERS: Final = 8
 _WINDOW: Final = 64
 _NOTED_TOGETHER: Final = 500
+_NOTED_BYTES: Final = 64_000_000
+"""A kill costs at most so many files, or a little more than so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class _Journal:
         self.written.append(written)
         if is_new:
             self._new.append(written)
-        if len(self._new) >= _NOTED_TOGETHER:
+        if len(self._new) >= _NOTED_TOGETHER or sum(one.size for one in self._new) >= _NOTED_BYTES:
             self.flush()
 
     def flush(self) -> None:

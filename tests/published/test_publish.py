@@ -155,6 +155,40 @@ def test_killed_before_anything_is_noted_the_next_call_still_takes_it_as_its_own
     assert set(contents(place)) == {"notes.txt", "pictures/a.jpg", "shards/0.tar", INDEX}
 
 
+def test_a_kill_costs_no_large_file(place, monkeypatch):
+    monkeypatch.setattr("miner_resources.published.publish._NOTED_BYTES", 1000)
+    made: list[str] = []
+
+    def shard(name: str) -> Entry:
+        def write(path: Path) -> Iterator[int]:
+            made.append(name)
+            path.write_bytes(bytes(2000))
+            yield 1
+
+        return Entry(name, write, name, items=1)
+
+    def killed() -> Iterator[Entry]:
+        yield shard("1")
+        yield shard("2")
+        monkeypatch.setattr("miner_resources.published.publish._Journal.flush", lambda _: None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(place, killed(), LABEL, ignore)
+    publish(place, [shard("1"), shard("2"), shard("3")], LABEL, ignore)
+    assert made == ["1", "2", "3"]
+
+
+def test_nothing_but_the_unfinished_folder_stays_when_it_is_stopped(tmp_path, picture):
+    def stopped() -> Iterator[Entry]:
+        yield from entries(picture)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(str(tmp_path / "here"), stopped(), LABEL, ignore)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".here.partial", "picture.jpg"]
+
+
 def test_a_stopped_replacement_leaves_the_old_one_or_none(place, picture):
     publish(place, entries(picture), LABEL, ignore)
 

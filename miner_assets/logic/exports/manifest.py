@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -114,9 +115,8 @@ def read_manifest(path: Path) -> Manifest:
         encoding = Encoding(**header["encoding"])
         coco = _coco(header["coco"], table.to_dicts())
         thumbnails = dict(table.select("file_name", "thumbnail").iter_rows())
-        for video in coco["videos"]:
-            check_video_id(video["name"])
-    except (OSError, pl.exceptions.PolarsError, ValueError, KeyError, TypeError) as error:
+        _check_places(coco)
+    except (OSError, pl.exceptions.PolarsError, ValueError, ArithmeticError, KeyError, TypeError) as error:
         raise InvalidData(f"{file} is no manifest: {error or type(error).__name__}", remedy=remedy) from error
     if not all(isinstance(small, bytes) and len(small) == SIDE * SIDE for small in thumbnails.values()):
         raise InvalidData(f"{file} has thumbnails of another size", remedy=remedy)
@@ -125,6 +125,15 @@ def read_manifest(path: Path) -> Manifest:
         reason = "; ".join(problems) or f"version {header.get('version')} is not {VERSION}"
         raise InvalidData(f"{file} cannot be used: {reason}", remedy="export it again, or update Video Miner")
     return Manifest(coco, encoding, thumbnails)
+
+
+def _check_places(coco: Coco) -> None:
+    """What the check of COCO files does not look at, and a rebuild relies on; raises ValueError, ArithmeticError."""
+    for video in coco["videos"]:
+        check_video_id(video["name"])
+    for image in coco["images"]:
+        if Fraction(image["time_base"]) <= 0:
+            raise ValueError(f"{image['file_name']} has the time base {image['time_base']}")
 
 
 def _thumbnail(snapshot: Snapshot, image: Image) -> bytes:

@@ -306,6 +306,33 @@ def test_manifest_says_everything_but_the_pictures(exported, snapshot):
         assert manifest.thumbnails[image["file_name"]] == thumbnail(data)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"quality": 95', '"quality": "best"'),
+        ('"format": "jpg"', '"format": "exe"'),
+        ('"max_side": null', '"max_side": -1'),
+        ('"version": 1', '"version": 2'),
+        ('"-dash_id"', '"../dash_id"'),
+    ],
+)
+def test_a_manifest_from_a_stranger_is_checked(tmp_path, exported, old, new):
+    source = exported("manifest") / "manifest.parquet"
+    header = pl.read_parquet_metadata(source)["video_miner.manifest"]
+    assert old in header
+    table = pl.read_parquet(source)
+    if "dash" in old:
+        table = table.with_columns(pl.col("video_id").str.replace("-dash_id", "../dash_id", literal=True))
+    changed = {"video_miner.manifest": header.replace(old, new)}
+    table.write_parquet(tmp_path / "manifest.parquet", metadata=changed)
+    with pytest.raises(InvalidData):
+        read_manifest(tmp_path)
+    bases = pl.read_parquet(source).with_columns(time_base=pl.lit("1/0"))
+    bases.write_parquet(tmp_path / "manifest.parquet", metadata={"video_miner.manifest": header})
+    with pytest.raises(InvalidData, match="is no manifest"):
+        read_manifest(tmp_path)
+
+
 def test_a_file_that_is_no_manifest_is_refused(tmp_path, exported):
     file = tmp_path / "manifest.parquet"
     with pytest.raises(InvalidData, match="is no manifest"):
