@@ -52,7 +52,7 @@ def export(
     Examples:
       video-miner dataset export --format yolo exports/yolo --output demo_output
       video-miner dataset export --format hf s3://bucket/dataset
-      video-miner dataset export --format coco my-version --from demo_output/dataset/versions/ID
+      video-miner dataset export --format coco exports/coco --from rebuilt
     """  # noqa: D301 (typer's mark for lines that stay as they are)
     config = project_config(output)
     snapshot = _snapshot(Workspace.open(config), source)
