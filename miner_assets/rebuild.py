@@ -21,10 +21,10 @@ from miner_assets.logic.exports.matching import frame_at
 from miner_assets.logic.exports.recovered import recovered_coco
 from miner_resources.errors import InvalidData, MinerError, NotConfigured
 from miner_resources.images import encode_image, limit_side
+from miner_resources.likeness import SAME_PICTURE, difference, thumbnail
 from miner_resources.local_videos import LocalVideos
 from miner_resources.records import Rgb, Video
 from miner_resources.storage import Storage, stable_hash
-from miner_resources.thumbnails import SAME_PICTURE, difference, thumbnail
 from miner_resources.video_index import read_index
 from miner_resources.video_reader import decode_frames
 from miner_resources.video_source import utc_now

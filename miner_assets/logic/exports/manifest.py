@@ -22,9 +22,9 @@ from miner_assets.logic.exports.options import Encoding, ExportOptions
 from miner_assets.logic.exports.pictures import chunks, fingerprint, picture_bytes
 from miner_assets.logic.exports.snapshot import Snapshot
 from miner_resources.errors import InvalidData
+from miner_resources.likeness import SIDE, thumbnail
 from miner_resources.published.publish import Entry
 from miner_resources.storage import check_video_id
-from miner_resources.thumbnails import SIDE, thumbnail
 
 FILE: Final = "manifest.parquet"
 HEADER: Final = "video_miner.manifest"
@@ -61,7 +61,7 @@ MANIFEST_SCHEMA: Final = pl.Schema(
         "objects": pl.List(_BOX),
     }
 )
-"""Columns; `thumbnail` is that of `miner_resources.thumbnails`, `bbox` is x, y, width, height in pixels."""
+"""Columns; `thumbnail` is that of `miner_resources.likeness`, `bbox` is x, y, width, height in pixels."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from miner_resources.images import ImageFormat, encode_image, limit_side
-from miner_resources.thumbnails import SAME_PICTURE, SIDE, difference, thumbnail
+from miner_resources.likeness import SAME_PICTURE, SIDE, difference, thumbnail
 from tests.shared_data import picture
 
 
