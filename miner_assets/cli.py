@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from miner_assets.commands.dataset import dataset
 from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
@@ -36,6 +37,7 @@ app.add_typer(keywords, name="keywords")
 app.command("queries")(queries)
 app.command("preview")(preview)
 app.add_typer(models, name="models")
+app.add_typer(dataset, name="dataset")
 app.command("dev")(dev)
 app.command("doctor")(doctor)
 

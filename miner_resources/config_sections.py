@@ -252,13 +252,20 @@ class DetectionConfig(Section):
         return _auto_threshold(values, "confidence_threshold", "detector", DETECTION, "grounding-dino")
 
 
+ExportFormat = Literal["coco", "yolo", "webdataset", "hf", "labelstudio", "fiftyone", "manifest"]
+"""What `dataset export` and `dataset.formats` can write; docs/export.md describes each."""
+
+
 class DatasetConfig(Section):
     """Putting the dataset together."""
 
     splits: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
     )
-    formats: list[Literal["coco"]] = Field(default_factory=lambda: ["coco"], description="formats to write")
+    formats: list[ExportFormat] = Field(
+        default_factory=lambda: ["coco"],
+        description="formats to write into dataset/exports; coco is always there as detections/annotations.json",
+    )
 
     @field_validator("splits")
     @classmethod
