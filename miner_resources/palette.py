@@ -1,7 +1,7 @@
 """One colour per class, the same wherever its boxes are drawn, and told apart by colour-blind people.
 
-The colours are those of Okabe and Ito without black (https://jfly.uni-koeln.de/color/), then lighter and darker shades of
-them for projects with many classes. Colour is never the only sign: whoever draws a box writes its class beside it.
+The colours are those of Okabe and Ito without black (https://jfly.uni-koeln.de/color/), then lighter and darker shades
+of them for projects with many classes. Colour is never the only sign: whoever draws a box writes its class beside it.
 """
 
 import zlib
@@ -36,8 +36,8 @@ PALETTE: Final[tuple[Color, ...]] = tuple(
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
     """A colour for each class, in the order given.
 
-    A class has the colour that its name stands for, or the next free one where two names stand for the same. So it keeps
-    its colour when classes are added after it, and up to 21 classes differ from each other.
+    A class has the colour that its name stands for, or the next free one where two names stand for the same. So it
+    keeps its colour when classes are added after it, and up to 21 classes differ from each other.
     """
     colors: dict[str, Color] = {}
     used: set[int] = set()
