@@ -67,7 +67,8 @@ class Guard:
             text = "This project is not public. Open the address that `video-miner explore` printed, with its token.\n"
             return PlainTextResponse(text, 401)
         rest = urlencode([pair for pair in parse_qsl(request.url.query) if pair[0] != TOKEN])
-        answer = RedirectResponse(f"{request.url.path}{'?' if rest else ''}{rest}", 303)
+        here = "/" + request.url.path.lstrip("/")  # two slashes would lead to another host
+        answer = RedirectResponse(f"{here}{'?' if rest else ''}{rest}", 303)
         answer.set_cookie(
             cookie, self._token or "", max_age=COOKIE_DAYS * 86400, httponly=True, samesite="strict", path="/"
         )
