@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.markup import escape
 
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
 from miner_resources.errors import NotConfigured, NotFound
@@ -39,6 +40,7 @@ def explore(
 
       video-miner explore --host 0.0.0.0      # for others in a network that is trusted
     """
+    from miner_assets.explore.project import Project
     from miner_assets.explore.security import is_loopback
     from miner_assets.explore.server import make_server, serve
     from miner_assets.workspace import Workspace
@@ -64,7 +66,10 @@ def explore(
         if open_browser and token is None:
             webbrowser.open(address)
 
-    serve(make_server(workspace, host=host, port=port, token=token), started)
+    project = Project(workspace)
+    with err.status(f"reading {escape(str(root))}"):
+        _ = project.latest  # so that the first page is as fast as the others
+    serve(make_server(project, host=host, port=port, token=token), started)
 
 
 def _bindable(host: str, port: int) -> int:

@@ -20,9 +20,9 @@ from miner_resources.config_files import load_project
 HOST: Final = "127.0.0.1"
 
 
-def make_server(workspace: Workspace, *, host: str, port: int, token: str | None = None) -> uvicorn.Server:
+def make_server(project: Project, *, host: str, port: int, token: str | None = None) -> uvicorn.Server:
     """A server that is ready to run."""
-    app = build_app(Project(workspace), token=token)
+    app = build_app(project, token=token)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
     return uvicorn.Server(config)
 
@@ -47,8 +47,8 @@ def serve(server: uvicorn.Server, started: Callable[[], None]) -> None:
 def main() -> None:
     """Serve until standard input ends, as it does when the process that started this one is gone."""
     named = [Path(part) for part in os.environ.get("VIDEO_MINER_CONFIG", "").split(os.pathsep) if part]
-    workspace = Workspace.open(load_project(named, Path(sys.argv[1])))
-    server = make_server(workspace, host=HOST, port=int(sys.argv[2]))
+    project = Project(Workspace.open(load_project(named, Path(sys.argv[1]))))
+    server = make_server(project, host=HOST, port=int(sys.argv[2]))
 
     def wait() -> None:
         sys.stdin.buffer.read()
