@@ -1,4 +1,4 @@
-"""The pictures of docs/explore.md, taken of real pages over a small project: `python -m scripts.take_explore_screenshots`.
+"""The pictures of docs/explore.md, taken of real pages: `python -m scripts.take_explore_screenshots`.
 
 Needs a Chromium (`apt-get install chromium`); takes about a minute. The searches in the funnel are made up.
 """
@@ -94,14 +94,10 @@ def photograph(browser: Browser, address: str) -> None:
     light.goto("/")
     shoot([light], "explore-frames")
     frame = busiest(light)
-    light.goto("/?show=all&order=doubtful")
     dark.goto(f"{frame}?show=unique")
     shoot([dark], "explore-frame")
     light.goto("/repeats?kind=repeat_across_videos")
     shoot([light], "explore-repeats")
-    dark.goto("/search?q=yellow+star")
-    dark.locator(".card").first.wait_for()
-    shoot([dark], "explore-search")
     light.goto("/video/" + frame.split("/")[2])
     light.wait_for_timeout(2500)  # the player shows its first picture
     shoot([light], "explore-video")
@@ -113,6 +109,9 @@ def photograph(browser: Browser, address: str) -> None:
     for page, path in zip(phones, ("/", f"{frame}?show=unique", "/charts"), strict=True):
         page.goto(path)
     shoot(phones, "explore-phone")
+    dark.goto("/search?q=yellow+star")
+    dark.locator(".card").first.wait_for()
+    shoot([dark], "explore-search")
 
 
 def open_page(browser: Browser, address: str, size: tuple[int, int], scheme: str) -> Page:
