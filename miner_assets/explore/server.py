@@ -56,6 +56,7 @@ def main() -> None:
 
     threading.Thread(target=wait, daemon=True).start()
     server.run()
+    os._exit(0)  # as `miner_assets.cli.main` does and for the same reason
 
 
 if __name__ == "__main__":

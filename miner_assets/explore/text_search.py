@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError
+
+if TYPE_CHECKING:
+    from miner_assets.frame_search import FrameSearch
 
 PATIENCE_S: Final = 4.0
 """How long a page waits for an answer before it says that one is on its way."""
@@ -45,6 +48,7 @@ class TextSearch:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="explore-search")
         self._asked: OrderedDict[tuple[object, ...], Future[list[Hit]]] = OrderedDict()
         self._lock = threading.Lock()
+        self._search: FrameSearch | None = None
 
     def ask(self, kind: str, value: str, version: object, *, patience_s: float = PATIENCE_S) -> Answer:
         """Frames like a text or another frame.
@@ -73,8 +77,9 @@ class TextSearch:
             return Answer(trouble=(error.message, error.remedy))
 
     def _look(self, kind: str, value: str) -> list[Hit]:
-        from miner_assets.frame_search import FrameSearch  # loads torch, which takes seconds
+        if self._search is None:
+            from miner_assets.frame_search import FrameSearch  # Dagster and more, which take seconds to import
 
-        search = FrameSearch(self._workspace)
-        matches = search.by_text(value, TOP) if kind == "text" else search.by_image(value, TOP)
+            self._search = FrameSearch(self._workspace)
+        matches = self._search.by_text(value, TOP) if kind == "text" else self._search.by_image(value, TOP)
         return [Hit(match.frame_id, match.score) for match in matches]

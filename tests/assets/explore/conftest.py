@@ -9,6 +9,7 @@ from miner_assets.explore.app import build_app
 from miner_assets.explore.project import Project
 from miner_assets.explore.queries import Queries
 from miner_assets.workspace import Workspace
+from miner_resources.config import MinerConfig
 from miner_resources.storage import Storage
 from tests.assets.explore.projects import config_of, queries_of, write_project
 
@@ -29,6 +30,6 @@ def client(storage: Storage) -> TestClient:
     return client_of(storage.root)
 
 
-def client_of(root: Path, token: str | None = None) -> TestClient:
-    project = Project(Workspace.open(config_of(root)), look_every_s=0)
+def client_of(root: Path, token: str | None = None, config: MinerConfig | None = None) -> TestClient:
+    project = Project(Workspace.open(config or config_of(root)), look_every_s=0)
     return TestClient(build_app(project, token=token), base_url="http://127.0.0.1")

@@ -212,6 +212,25 @@ def test_the_timeline_leads_to_frames_and_near_duplicates(page: Page) -> None:
 
 
 @pytest.mark.slow
+def test_frames_are_found_by_text_and_by_frame(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("/")
+    page.keyboard.type("red circle")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=red+circle")
+    page.locator(".card").first.wait_for()  # the page goes on by itself once the model is there
+    assert page.locator(".card .chip", has_text="red circle").count() > 10
+    page.locator("[data-item]").first.click()
+    page.get_by_role("link", name="Frames like this").click()
+    page.wait_for_url("**/search?like=**")
+    page.locator(".grid .card").first.wait_for()
+    page.go_back()
+    page.go_back()
+    page.wait_for_url("**/search?q=red+circle")
+    assert page.locator("#q").input_value() == "red circle"
+
+
+@pytest.mark.slow
 def test_a_theme_is_chosen_and_remembered(page: Page) -> None:
     page.goto("/charts")
     bright = pixels(page.locator("body")).mean()
