@@ -10,11 +10,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.checks import check_specs
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.sampling import choose_frames
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
+from miner_assets.stage_sheets import frames_sheet
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import ExtractionConfig
@@ -88,15 +90,15 @@ class ExtractStage:
             with self.storage.publish_folder(self.storage.raw_frames(task.video_id)) as folder:
                 table = self._write_frames(task, source, index, wanted, folder)
                 write_table(folder / "frames.parquet", table, task.keys)
+                sheet = frames_sheet(self.storage, task.video_id, table, folder)
         except MinerError as error:
             return Outcome(task, error=error)
-        files = self.storage.raw_frames(task.video_id)
         size = sum((self.storage.root / path).stat().st_size for path in table["path"])
         lost = len(wanted) - len(table)
         return Outcome(
             task,
             {"rows": len(table), "kept": len(table), "rejected": lost, "undecodable": lost, "bytes": size},
-            sample=files,
+            sample=sheet,
         )
 
     def _write_frames(
@@ -152,6 +154,7 @@ class ExtractStage:
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),
     check_specs=check_specs(Stage.EXTRACT, "frames"),
+    metadata=column_schemas.FRAMES,
     config_schema=launchpad_schema(ExtractionConfig),
 )
 def frames(

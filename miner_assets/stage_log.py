@@ -60,7 +60,7 @@ class StageLog:
         self.workspace.listener.finished_video(record, reused=False)
         if error is None:
             self.made.append(task.video_id)
-            self._materialize(task, outcome.metrics, outcome.sample)
+            self._materialize(task, record.metrics, outcome.sample)
         elif record.status == FAILED:
             self.failures.append(record)
             self.context.log.error("%s failed in %s: %s", task.video_id, self.stage, error)
@@ -89,7 +89,9 @@ class StageLog:
         if known is None or known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys:
             events.publish(self.workspace.storage, record)
         self.workspace.listener.finished_video(record, reused=True)
-        self._materialize(task, {**(known.metrics if known else {}), "reused": True}, None)
+        sheet = self.workspace.storage.contact_sheet(self.stage, task.video_id)
+        metrics = {**(known.metrics if known else {}), "reused": True}
+        self._materialize(task, metrics, sheet if sheet.exists() else None)
 
     def fold_if_due(self) -> None:
         """Bring the registry up to date now and then, so that a long run can be watched."""

@@ -39,7 +39,7 @@ def remove_videos(workspace: Workspace, video_ids: Sequence[str]) -> TakedownRep
             storage.filtered_frames(video_id),
             storage.embeddings_table(video_id),
             storage.detections_table(video_id),
-            *(storage.contact_sheets / stage.value / f"{video_id}.jpg" for stage in Stage),
+            *(storage.contact_sheet(stage, video_id) for stage in Stage),
         ]
         for path in (path for path in paths if path.exists()):
             storage.discard(path)

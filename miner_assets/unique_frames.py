@@ -9,6 +9,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import UniqueFrames, unique_across
@@ -125,6 +126,7 @@ _PATH: Final = ["frame_index", "path"]
             description="Unique frames and repeats are all frames, and repeats have one.",
         )
     ],
+    metadata=column_schemas.UNIQUE_FRAMES,
     config_schema=launchpad_schema(DedupConfig),
 )
 def unique_frames(

@@ -27,8 +27,10 @@ MAX_PIXELS: Final = 8192 * 8192
 SHARPNESS_SIDE: Final = 512
 """Sharpness is measured at this size, so that frames of small and large videos compare."""
 
-KEPT: Final[Color] = (46, 160, 67)
-DROPPED: Final[Color] = (218, 54, 51)
+KEPT: Final[Color] = (86, 180, 233)
+"""Sky blue and, below, orange of the palette by Okabe and Ito, which colour-blind people can tell apart:
+https://jfly.uni-koeln.de/color/."""
+DROPPED: Final[Color] = (230, 159, 0)
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 _SHEET: Final[Color] = (24, 26, 31)
@@ -135,7 +137,7 @@ def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile
     """Lay pictures out in a grid, for a person to judge a stage at a glance.
 
     Args:
-        tiles: (picture, caption, kept); kept ones get a green border, dropped ones a red one.
+        tiles: (picture, caption, kept); kept ones get a blue border, dropped ones an orange one.
         columns: tiles in a row.
         tile_width: px; pictures are fitted to it, and to 1.25 times as much in height.
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from miner_resources.errors import InvalidData
 from miner_resources.locks import file_lock
-from miner_resources.records import Json
+from miner_resources.records import Json, Stage
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -183,6 +183,10 @@ class Storage:
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
+
+    def contact_sheet(self, stage: Stage, video_id: str) -> Path:
+        """The picture of what a stage kept and dropped of one video."""
+        return self.contact_sheets / stage.value / f"{check_video_id(video_id)}.jpg"
 
     @property
     def model_revisions(self) -> Path:
