@@ -2,7 +2,7 @@
 
 Flow: `read_index` lists the frames, `sampling.choose_frames` picks some, `decode_frames` delivers them: pixel for
 pixel what a full decode gives. Only the packets from a keyframe to the last target behind it are decoded, and those
-that nothing refers to are left out (measured for one frame a second: 0.5 to 0.9 of the work of a full decode).
+that nothing refers to are left out (measured for one frame a second: 0.5 to 0.8 of the work of a full decode).
 Where the choice depends on what the frames show, `video_pass` decodes everything once for choice and pictures.
 How much damage is too much is decided in one place, `check_damage`.
 """
