@@ -60,9 +60,10 @@ class UniqueLinks:
         folder = self._storage.deduplicated_frames
         stems = {self._storage.deduplicated_name(video_id, index, "") for video_id, index in gone.iter_rows()}
         if stems:
-            for entry in os.scandir(folder):
-                if entry.name[: entry.name.rfind(".") + 1] in stems:
-                    os.unlink(entry.path)  # noqa: PTH108 (there may be a million)
+            with os.scandir(folder) as entries:
+                doomed = [entry.path for entry in entries if entry.name[: entry.name.rfind(".") + 1] in stems]
+            for path in doomed:
+                os.unlink(path)  # noqa: PTH108 (there may be a million)
         for source, name in self._names(new):
             link(self._storage.root / source, folder / name)
 

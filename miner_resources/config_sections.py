@@ -216,11 +216,11 @@ class DedupConfig(Section):
         default=0.90, description="cosine similarity from which a frame is a duplicate; auto: the model's"
     )
     cross_video_threshold: Cosine | None = Field(default=None, description="the same across videos; null: threshold")
+    batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
     index: Literal["auto", "exact", "faiss"] = Field(
         default="auto",
         description="search across videos; faiss may miss some repeats; auto: exact while it takes minutes",
     )
-    batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
 
     @model_validator(mode="before")
     @classmethod
