@@ -288,3 +288,19 @@ def test_the_index_is_stored_grows_and_never_invents_a_repeat(tmp_path: Path) ->
     index.write_bytes(b"damaged")
     put(workspace, "f", 10, count=40)
     assert step(workspace).run().computed == 40
+
+
+def test_auto_takes_the_index_above_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = project(tmp_path / "output")
+    for seed, name in enumerate("acde"):
+        put(workspace, name, seed, count=20)
+    assert step(workspace).run().search == "exact"
+    monkeypatch.setattr("miner_assets.unique_search.EXACT_WORK", 1_000)
+    put(workspace, "b", 7, count=20)
+    done = step(workspace).run()
+    assert (done.search, done.computed) == ("faiss", 80), "those after it are not compared one by one"
+    repeats = done.table.filter(~pl.col("kept"))
+    assert (repeats["similarity"] >= 0.9).all()
+    assert repeats["duplicate_of"].is_in(done.table.filter("kept")["frame_id"].to_list()).all()
+    put(workspace, "f", 8, count=20)
+    assert step(project(tmp_path / "output", index="exact")).run().search == "exact"
