@@ -48,8 +48,8 @@ def remove_videos(workspace: Workspace, video_ids: Sequence[str]) -> TakedownRep
         table = pl.read_parquet(storage.unique_table)
         images = len(table.filter(pl.col("kept") & pl.col("video_id").is_in(list(video_ids))))
         if table["video_id"].is_in(list(video_ids)).any():
-            made = [storage.unique_table, storage.deduplicated_frames, storage.annotations, storage.visualizations]
-            for path in (path for path in [*made, storage.dataset] if path.exists()):
+            made = [storage.unique_table, storage.dedup_store, storage.deduplicated_frames, storage.annotations]
+            for path in (path for path in [*made, storage.visualizations, storage.dataset] if path.exists()):
                 storage.discard(path)
                 artifacts += 1
     return TakedownReport(len(removed), artifacts, images)

@@ -225,6 +225,10 @@ class DedupConfig(Section):
     )
     cross_video_threshold: Cosine | None = Field(default=None, description="the same across videos; null: threshold")
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+    index: Literal["auto", "exact", "faiss"] = Field(
+        default="auto",
+        description="search across videos; faiss may miss some repeats; auto: exact while it takes minutes",
+    )
 
     @model_validator(mode="before")
     @classmethod

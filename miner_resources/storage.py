@@ -156,6 +156,26 @@ class Storage:
         return self.root / "dedup" / "unique_frames.parquet"
 
     @property
+    def dedup_store(self) -> Path:
+        """Folder of what makes `unique_frames` fast; it can be made again from the embeddings."""
+        return self.root / "dedup" / "store"
+
+    @property
+    def dedup_contents(self) -> Path:
+        """Table of contents of the vectors in `dedup_store`."""
+        return self.dedup_store / "contents.parquet"
+
+    @property
+    def dedup_lock(self) -> Path:
+        """Held by who decides across videos."""
+        return self.root / "dedup" / "lock"
+
+    @property
+    def linked_version(self) -> Path:
+        """Text: the version of `unique_table` that `deduplicated_frames` shows; missing while the folder changes."""
+        return self.root / "dedup" / "linked_version"
+
+    @property
     def deduplicated_frames(self) -> Path:
         """Folder of hard links to the frames that are unique across videos."""
         return self.root / "frames_deduplicated"
