@@ -1,17 +1,18 @@
 """What the benchmarks share: a result with its goal, the table they print, clocks that count child processes.
 
 To write one: make a file `bench_NAME.py` that makes its own inputs, measures a baseline in the same run, and ends with
-`sys.exit(report(results))`. `run_all.py` finds it, runs it and puts its table into docs/performance.md.
+`finish(results)`. `run_all.py` finds it, runs it and puts its table into docs/performance.md.
 """
 
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 RESULTS: Final = "VIDEO_MINER_BENCH_RESULTS"
 """Environment variable: the file in which `report` also leaves its results, as JSON."""
@@ -68,6 +69,17 @@ def report(results: Sequence[Result]) -> int:
     if os.environ.get(RESULTS):
         Path(os.environ[RESULTS]).write_text(json.dumps([asdict(result) for result in results]), encoding="utf-8")
     return int(any(result.verdict == "MISSED" for result in results))
+
+
+def finish(results: Sequence[Result]) -> NoReturn:
+    """Report and end the process with the exit code.
+
+    Without tearing the interpreter down, as in `cli.main`: DuckDB would print a page about leaked references.
+    """
+    code = report(results)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def read_results(path: Path) -> list[Result]:
