@@ -162,9 +162,9 @@ def measure(folder: Path) -> list[Result]:
             (model,) = made
             frames, batches = sum(model.batches), model.batches
             detail = (
-                f"{frames} frames in {len(batches)} batches of {STEP_S} s; idle {model.began - watch.began:.2f} s before "
-                f"the first, {watch.ended - model.ended:.2f} s after the last; stage {watch.ended - watch.began:.1f} s, "
-                f"CPU {took.cpu:.1f} s, Dagster's run {took.wall:.1f} s"
+                f"{frames} frames in {len(batches)} batches of {STEP_S} s; idle {model.began - watch.began:.2f} s "
+                f"before the first, {watch.ended - model.ended:.2f} s after the last; "
+                f"stage {watch.ended - watch.began:.1f} s, CPU {took.cpu:.1f} s, Dagster's run {took.wall:.1f} s"
             )
             share = model.busy_s / (watch.ended - watch.began)
             results.append(Result(f"{asset}: model time ÷ wall time", share, GOAL, detail=detail))
