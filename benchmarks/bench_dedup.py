@@ -1,9 +1,9 @@
 """How fast is `deduplicate` beside the obvious ways to do the same, and does it decide the same?
 
-    python benchmarks/bench_dedup.py [--quick]
+    python benchmarks/bench_dedup.py [--all]
 
 All methods run on the same vectors in the same process on one thread, so the ratios hold on any machine; the times do
-not. `--quick` leaves out the two slowest ones at 10,000 frames.
+not.
 """
 
 import argparse
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.harness import Result, finish
 from miner_assets.logic.dedup import Decisions, deduplicate, plain_deduplicate
 
 Floats = npt.NDArray[np.float32]
@@ -96,23 +97,21 @@ def measure(method: Method, vectors: Floats, repeats: int) -> tuple[float, Decis
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="only the fast methods at 10,000 frames")
-    quick = parser.parse_args().quick
-    print("| frames x dim | kept | method | ms | times ours | decisions against ours |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    parser.add_argument("--all", action="store_true", help="also the two slowest methods at 10,000 frames: minutes")
+    everything = parser.parse_args().all
+    results: list[Result] = []
     for count in (1_000, 10_000):
         vectors = shots(count)
         own_s, ours = measure(deduplicate, vectors, 5)
         methods: dict[str, tuple[Method, int]] = {"gemv per frame": (gemv_per_frame, 3)}
-        if count == 1_000 or not quick:
+        if count == 1_000 or everything:
             methods = {"definition, plain Python": (plain_deduplicate, 1), "pair loop": (pair_loop, 1), **methods}
         for name, (method, repeats) in methods.items():
             seconds, decisions = measure(method, vectors, repeats)
-            row = f"{name} | {seconds * 1e3:.1f} | {seconds / own_s:.1f} | {agreement(ours, decisions)}"
-            print(f"| {count} x {DIMENSION} | {ours.kept.mean():.1%} | {row} |", flush=True)
-        print(
-            f"| {count} x {DIMENSION} | {ours.kept.mean():.1%} | deduplicate | {own_s * 1e3:.1f} | 1.0 | |", flush=True
-        )
+            detail = f"{seconds * 1e3:.1f} and {own_s * 1e3:.1f} ms, {ours.kept.mean():.1%} kept; decisions "
+            title = f"{count:,} × {DIMENSION}: {name} ÷ deduplicate"
+            results.append(Result(title, seconds / own_s, detail=detail + agreement(ours, decisions)))
+    finish(results)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from benchmarks.harness import Result, finish
 from miner_assets.automation import finished_videos, new_videos
 from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.graph import build_definitions
@@ -35,6 +36,7 @@ from miner_resources.tables import write_table
 
 FRAMES = 8
 DIMENSION = 64
+TICK_S = 5.0
 Measured = dict[str, float]
 
 
@@ -125,13 +127,19 @@ def main() -> None:
             rows.append(measure(Path(folder) / "output", count))
             os.environ.pop("DAGSTER_HOME", None)
     few, many = rows
-    print(f"| what | seconds at {videos // 10:,} | seconds at {videos:,} | growth |")
-    print("| --- | --- | --- | --- |")
-    for name in many:
-        print(f"| {name} | {few[name]:.2f} | {many[name]:.2f} | {many[name] / few[name]:.1f} |")
-    slow = [name for name in many if "tick" in name and many[name] >= 5]
-    print(f"\nticks below 5 s: {'MISSED by ' + ', '.join(slow) if slow else 'reached'}")
-    sys.exit(bool(slow))
+    finish(
+        [
+            Result(
+                f"{name}, {videos:,} videos",
+                many[name],
+                TICK_S if "tick" in name else None,
+                "at most",
+                "s",
+                f"{few[name]:.2f} s with {videos // 10:,}: {many[name] / few[name]:.1f} times that",
+            )
+            for name in many
+        ]
+    )
 
 
 if __name__ == "__main__":
