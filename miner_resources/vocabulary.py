@@ -5,6 +5,12 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Literal
+
+ImageFormat = Literal["jpg", "png", "webp"]
+
+ExportFormat = Literal["coco", "yolo", "webdataset", "hf", "labelstudio", "fiftyone", "manifest"]
+"""What `dataset export` and `dataset.formats` can write; docs/export.md describes each."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 

@@ -1,19 +1,18 @@
 """`video-miner dataset export`: the dataset in another format, here or at a URL."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
-from miner_assets.dataset_exports import current_dataset, encoding_of
-from miner_assets.logic.exports.formats import export as write_export
 from miner_assets.logic.exports.options import DEFAULT_SHARD_BYTES, SERVED_PICTURES, ExportOptions
-from miner_assets.logic.exports.snapshot import Snapshot, read_snapshot
-from miner_assets.workspace import Workspace
-from miner_resources.config_sections import ExportFormat
-from miner_resources.published.places import shown_url
+from miner_resources.vocabulary import ExportFormat
+
+if TYPE_CHECKING:
+    from miner_assets.logic.exports.snapshot import Snapshot
+    from miner_resources.config import MinerConfig
 
 MEGA: Final = 1_000_000
 
@@ -54,8 +53,12 @@ def export(
       video-miner dataset export --format hf s3://bucket/dataset
       video-miner dataset export --format coco exports/coco --from rebuilt
     """  # noqa: D301 (typer's mark for lines that stay as they are)
+    from miner_assets.dataset_exports import encoding_of
+    from miner_assets.logic.exports.formats import export as write_export
+    from miner_resources.published.places import shown_url
+
     config = project_config(output)
-    snapshot = _snapshot(Workspace.open(config), source)
+    snapshot = _snapshot(config, source)
     options = ExportOptions(shard_size * MEGA, image_url, encoding_of(config))
     shown = shown_url(destination)
     bars = (
@@ -77,7 +80,11 @@ def export(
     )
 
 
-def _snapshot(workspace: Workspace, source: Path | None) -> Snapshot:
+def _snapshot(config: "MinerConfig", source: Path | None) -> "Snapshot":
+    from miner_assets.dataset_exports import current_dataset
+    from miner_assets.logic.exports.snapshot import read_snapshot
+    from miner_assets.workspace import Workspace
+
     if source is None:
-        return current_dataset(workspace)
+        return current_dataset(Workspace.open(config))
     return read_snapshot(source / "annotations.json", source / "images")
