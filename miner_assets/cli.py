@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from miner_assets.commands.dataset import dataset
 from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
@@ -33,6 +34,7 @@ app.command("validate-config")(validate_config)
 app.command("show-config")(show_config)
 app.add_typer(registry, name="registry")
 app.add_typer(keywords, name="keywords")
+app.add_typer(dataset, name="dataset")
 app.command("queries")(queries)
 app.command("preview")(preview)
 app.add_typer(models, name="models")

@@ -259,6 +259,12 @@ class DatasetConfig(Section):
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
     )
     formats: list[Literal["coco"]] = Field(default_factory=lambda: ["coco"], description="formats to write")
+    group_by: Literal["video", "channel"] = Field(
+        default="video", description="what is never divided between splits, besides videos that share footage"
+    )
+    keep_versions: int | None = Field(
+        default=None, ge=1, description="older versions of the dataset are deleted beyond so many; null: all stay"
+    )
 
     @field_validator("splits")
     @classmethod

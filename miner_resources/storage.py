@@ -23,6 +23,7 @@ from miner_resources.locks import file_lock
 from miner_resources.records import Json
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VERSION_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def stable_hash(*parts: Json) -> str:
@@ -178,6 +179,23 @@ class Storage:
     def dataset(self) -> Path:
         """Splits, exports and the record of what the dataset was made of."""
         return self.root / "dataset"
+
+    @property
+    def versions(self) -> Path:
+        """Folder of the versions of the dataset."""
+        return self.dataset / "versions"
+
+    def version(self, version_id: str) -> Path:
+        """Folder of one version of the dataset.
+
+        Raises:
+            InvalidData: the id is none.
+        """
+        if not _VERSION_ID.fullmatch(version_id):
+            raise InvalidData(
+                f"{version_id!r} is no version of a dataset", remedy="see `video-miner dataset list` for their ids"
+            )
+        return self.versions / version_id
 
     @property
     def contact_sheets(self) -> Path:
