@@ -20,7 +20,7 @@ from miner_assets.logic.coco_format import Coco, write_coco
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
-from miner_resources.errors import InvalidData
+from miner_resources.errors import InvalidData, NotFound
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRAMES_SCHEMA, Json, Stage
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table
@@ -215,7 +215,7 @@ class DatasetStep:
         record = VersionRecord(
             version=content_id(self.storage.annotations),
             created_at=utc_now().isoformat(timespec="microseconds"),
-            parent=self._record().get("version"),
+            parent=self._parent(),
             made_with=version("video-miner"),
             config=config,
             inputs={"compute_key": keys.compute, "decision_key": keys.decision, "videos": len(self._labelled)},
@@ -226,6 +226,13 @@ class DatasetStep:
         decisions = frame_decisions(self.storage, self.workspace.catalog)
         self._versions.publish(record, self.storage.annotations, decisions, self.storage.deduplicated_frames)
         return record.version
+
+    def _parent(self) -> str | None:
+        """The version that was current; another one may stand for it since a takedown."""
+        try:
+            return self._versions.find(self.version()).record.version
+        except NotFound:
+            return None
 
     def _publish_folder(self, coco: Coco, splits: Mapping[str, str], report: DatasetReport) -> None:
         keys = self.keys()

@@ -181,6 +181,11 @@ class Storage:
         return self.root / "dataset"
 
     @property
+    def export_folder(self) -> Path:
+        """Folder of the dataset in other formats."""
+        return self.dataset / "exports"
+
+    @property
     def versions(self) -> Path:
         """Folder of the versions of the dataset."""
         return self.dataset / "versions"
@@ -201,6 +206,16 @@ class Storage:
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
+
+    @property
+    def removals(self) -> Path:
+        """Log of takedowns, one JSON object a line."""
+        return self.root / "removals.jsonl"
+
+    @property
+    def pending_removals(self) -> Path:
+        """What a takedown that was interrupted still has to do."""
+        return self.root / "removals.pending.json"
 
     @property
     def model_revisions(self) -> Path:

@@ -59,11 +59,12 @@ def assign_splits(
 ) -> Splits:
     """Give each video a split, close to the ratios by number of frames and by number of frames of each class.
 
-    Groups are placed one by one, those first that hold the largest share of the frames or of a class. Each goes where
-    the sum of squared deviations from the ratios, over the frames and over the classes, grows least: without classes
-    that is the split furthest below its share. All classes together weigh as much as the frames. Every split gets at
-    least one group when there are enough of them, else the first splits of `ratios` go first. No randomness: ties are
-    broken by a hash of the group's smallest video id, then by the order of `ratios`.
+    Groups are placed one by one, those first that hold the largest share of the frames or of a class. Each goes to the
+    split that lacks most of what it holds: what is missing of the frames and of each class, weighted by the square of
+    the group's share of them, so that the class a group matters most for decides. Without classes that is the split
+    furthest below its share of frames. Every split gets at least one group when there are enough of them, else the
+    first splits of `ratios` go first. No randomness: ties are broken by a hash of the group's smallest video id, then
+    by the order of `ratios`.
 
     Reference: the greedy order is that of iterative stratification (Sechidis et al., ECML PKDD 2011), for groups.
 
@@ -152,15 +153,12 @@ class _Need:
     def missing(self, name: str) -> float:
         return self.share - self.got.get(name, 0.0)
 
-    def gain(self, amounts: Amounts, class_weight: float) -> tuple[float, float]:
-        """By how much the squared deviation shrinks (up to what is the same for all splits); then missing frames.
+    def gain(self, amounts: Amounts) -> tuple[float, float]:
+        """How much of what a group holds is missing here; then how many frames, for groups that hold nothing.
 
         `fsum` rounds once, so that ties are the same on every machine and in every version of Python.
         """
-        terms = (
-            (1.0 if name == _FRAMES else class_weight) * self.missing(name) * amount for name, amount in amounts.items()
-        )
-        return math.fsum(terms), self.missing(_FRAMES)
+        return math.fsum(self.missing(name) * amount**2 for name, amount in amounts.items()), self.missing(_FRAMES)
 
 
 def _fill(
@@ -171,8 +169,6 @@ def _fill(
 ) -> None:
     """Place the waiting groups, in their order."""
     whole = sum(shares.values())
-    names = {name for found in amounts.values() for name in found} - {_FRAMES}
-    class_weight = 1.0 / max(1, len(names))
     needs = {split: _Need(share / whole) for split, share in shares.items()}
     for group, split in split_of_group.items():
         needs[split].take(amounts[group])
@@ -180,7 +176,7 @@ def _fill(
     empty = [split for split in shares if split not in taken]
     for number, group in enumerate(waiting):
         scarce = len(waiting) - number <= len(empty)
-        gains = {split: need.gain(amounts[group], class_weight) for split, need in needs.items()}
+        gains = {split: need.gain(amounts[group]) for split, need in needs.items()}
         split = empty[0] if scarce else max(gains, key=gains.__getitem__)
         if split in empty:
             empty.remove(split)
