@@ -275,6 +275,12 @@ class DatasetConfig(Section):
         default_factory=lambda: ["coco"],
         description="formats to write into dataset/exports; coco is always there as detections/annotations.json",
     )
+    group_by: Literal["video", "channel"] = Field(
+        default="video", description="what is never divided between splits, besides videos that share footage"
+    )
+    keep_versions: int | None = Field(
+        default=None, ge=1, description="older versions of the dataset are deleted beyond so many; null: all stay"
+    )
 
     @field_validator("splits")
     @classmethod

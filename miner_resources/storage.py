@@ -23,6 +23,7 @@ from miner_resources.locks import file_lock
 from miner_resources.records import Json, Stage
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VERSION_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def stable_hash(*parts: Json) -> str:
@@ -204,6 +205,28 @@ class Storage:
         return self.dataset / "exports" / name
 
     @property
+    def export_folder(self) -> Path:
+        """Folder of the dataset in other formats."""
+        return self.dataset / "exports"
+
+    @property
+    def versions(self) -> Path:
+        """Folder of the versions of the dataset."""
+        return self.dataset / "versions"
+
+    def version(self, version_id: str) -> Path:
+        """Folder of one version of the dataset.
+
+        Raises:
+            InvalidData: the id is none.
+        """
+        if not _VERSION_ID.fullmatch(version_id):
+            raise InvalidData(
+                f"{version_id!r} is no version of a dataset", remedy="see `video-miner dataset list` for their ids"
+            )
+        return self.versions / version_id
+
+    @property
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
@@ -211,6 +234,16 @@ class Storage:
     def contact_sheet(self, stage: Stage, video_id: str) -> Path:
         """The picture of what a stage kept and dropped of one video."""
         return self.contact_sheets / stage.value / f"{check_video_id(video_id)}.jpg"
+
+    @property
+    def removals(self) -> Path:
+        """Log of takedowns, one JSON object a line."""
+        return self.root / "removals.jsonl"
+
+    @property
+    def pending_removals(self) -> Path:
+        """What a takedown that was interrupted still has to do."""
+        return self.root / "removals.pending.json"
 
     @property
     def model_revisions(self) -> Path:

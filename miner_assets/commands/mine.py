@@ -111,7 +111,7 @@ def mine(config: "MinerConfig", *, verbose: bool, demo_truth: Path | None = None
     from miner_assets.workspace import Workspace
     from miner_resources.config_files import PROJECT_FILE, to_yaml
 
-    with _quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
+    with quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
         with workspace.storage.publish_file(workspace.storage.root / PROJECT_FILE) as target:
             target.write_text(to_yaml(config.remembered()), encoding="utf-8")
@@ -193,7 +193,7 @@ def _score(output_dir: Path, truth: Path) -> dict[str, Json]:
 
 
 @contextmanager
-def _quiet_libraries() -> Generator[None]:
+def quiet_libraries() -> Generator[None]:
     """Dagster and friends log to the console by default; here the progress bars speak for them."""
     names = ("dagster", "alembic", "transformers", "huggingface_hub")
     levels = {name: logging.getLogger(name).level for name in names}

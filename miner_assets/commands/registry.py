@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from miner_assets.commands.registry_remove import remove, restore
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
 from miner_resources.errors import InvalidData
@@ -107,7 +108,7 @@ def import_file(
 
     Example: video-miner registry import urls.txt --output output
     """
-    from miner_assets.search import register_sources
+    from miner_assets.search import TAKEN_DOWN, register_sources
     from miner_resources import events
     from miner_resources.registry.files import read_import
 
@@ -118,10 +119,15 @@ def import_file(
         events.publish(workspace.storage, record)
     workspace.catalog.fold()
     listed = register_sources(workspace, found.urls)
-    added, all_found = len(new) + len(listed.new), len(found.videos) + len(listed.video_ids)
+    tombstones = workspace.catalog.removed_videos().keys() & {video.video_id for video in found.videos}
+    if tombstones:
+        listed.left_out[TAKEN_DOWN] += len(tombstones)
+    added = len(new) + len(listed.new)
+    all_found = len(found.videos) - len(tombstones) + len(listed.video_ids)
     out.print(f"{added} videos added, {all_found - added} known already")
     for reason, count in listed.left_out.items():
-        out.print(f"{count} entries of lists left out by the search filters: {reason}", markup=False)
+        why = "" if reason == TAKEN_DOWN else "of lists left out by the search filters: "
+        out.print(f"{count} entries {why}{reason}", markup=False, soft_wrap=True)
     for entry in listed.lost:
         err.print(f"[red]not imported[/red] {escape(entry.source)}: {escape(str(entry.error))}", highlight=False)
     if listed.lost:
@@ -163,34 +169,8 @@ def rebuild(output: OutputDir = None) -> None:
         err.print(f"[yellow]left out[/yellow] {escape(problem)}", highlight=False)
 
 
-@registry.command("remove")
-@reports_errors
-def remove(
-    video_ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids as in `registry list`.")],
-    output: OutputDir = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Takedown: delete videos and everything made from them, and never mine them again.
-
-    Example: video-miner registry remove dQw4w9WgXcQ --yes
-    """
-    workspace = _workspace(output)
-    known = workspace.catalog.videos(ids=video_ids)
-    if not known:
-        raise InvalidData(f"no video is called {', '.join(video_ids)}", remedy="see `video-miner registry list`")
-    for video in known:
-        out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False, markup=False)
-    if not yes:
-        typer.confirm(f"Delete these {len(known)} videos and everything made from them?", abort=True)
-    from miner_assets.instance import open_instance
-    from miner_assets.partitions import VIDEOS, drop_partitions
-    from miner_assets.takedown import remove_videos
-
-    ids = [video.video_id for video in known]
-    report = remove_videos(workspace, ids)
-    with open_instance(workspace.storage) as instance:
-        drop_partitions(instance, VIDEOS, ids)
-    out.print(f"{report.videos} videos removed, with {report.artifacts} artifacts and {report.images} dataset images")
+registry.command("remove")(remove)
+registry.command("restore")(restore)
 
 
 @keywords.command("add")

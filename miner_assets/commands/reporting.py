@@ -127,7 +127,7 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
         console.print("No frame shows a class: lower filter.threshold, or look at contact_sheets/filter in the output.")
     if result["left_out_by_filters"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result["left_out_by_filters"].items())
-        console.print(f"left out by search filters: {escape(reasons)}", highlight=False, soft_wrap=True)
+        console.print(f"left out: {escape(reasons)}", highlight=False, soft_wrap=True)
     for title, key in (("Left out by your rules", "skipped"), ("Waiting, tried again later", "waiting")):
         if result[key]:
             console.print(_grouped(result[key], title))
