@@ -20,7 +20,7 @@ from pathlib import Path
 
 from miner_resources.errors import InvalidData
 from miner_resources.locks import file_lock
-from miner_resources.records import Json, Stage
+from miner_resources.vocabulary import Json, Stage
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VERSION_ID = re.compile(r"[0-9a-f]{16}")
