@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from miner_assets.dataset_exports import exports_are_current, write_exports
 from miner_assets.dataset_splits import Separated, SplitMaker
 from miner_assets.dataset_versions import DatasetVersions, VersionRecord, content_id, counted
 from miner_assets.frame_decisions import frame_decisions
@@ -111,6 +112,7 @@ class DatasetStep:
             and self.storage.annotations.exists()
             and "version" in record
             and self._versions.exists(record["version"])
+            and exports_are_current(self.workspace, self.config.formats)
         )
 
     def version(self) -> str:
@@ -122,7 +124,7 @@ class DatasetStep:
         return int(self._record().get("images", 0))
 
     def run(self) -> DatasetReport:
-        """Write annotations and pictures, keep them as a version, and fill `dataset/`, its record last."""
+        """Write annotations and pictures, keep them as a version, fill `dataset/`, its record and its exports last."""
         unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
         frames, separated = self._frames()
         coco = self._coco(frames)
@@ -141,6 +143,7 @@ class DatasetStep:
             len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class, version_id
         )
         self._publish_folder(coco, separated.splits.split_of, report)
+        write_exports(self.workspace, self.config.formats)
         self._versions.prune(self.config.keep_versions, version_id)
         self.confirm()
         return report

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from miner_resources.errors import InvalidData
 from miner_resources.locks import file_lock
-from miner_resources.records import Json
+from miner_resources.records import Json, Stage
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VERSION_ID = re.compile(r"[0-9a-f]{16}")
@@ -157,6 +157,26 @@ class Storage:
         return self.root / "dedup" / "unique_frames.parquet"
 
     @property
+    def dedup_store(self) -> Path:
+        """Folder of what makes `unique_frames` fast; it can be made again from the embeddings."""
+        return self.root / "dedup" / "store"
+
+    @property
+    def dedup_contents(self) -> Path:
+        """Table of contents of the vectors in `dedup_store`."""
+        return self.dedup_store / "contents.parquet"
+
+    @property
+    def dedup_lock(self) -> Path:
+        """Held by who decides across videos."""
+        return self.root / "dedup" / "lock"
+
+    @property
+    def linked_version(self) -> Path:
+        """Text: the version of `unique_table` that `deduplicated_frames` shows; missing while the folder changes."""
+        return self.root / "dedup" / "linked_version"
+
+    @property
     def deduplicated_frames(self) -> Path:
         """Folder of hard links to the frames that are unique across videos."""
         return self.root / "frames_deduplicated"
@@ -185,6 +205,15 @@ class Storage:
         """Folder of the dataset in other formats."""
         return self.dataset / "exports"
 
+    def export(self, name: str) -> Path:
+        """Folder of the dataset in another format."""
+        return self.export_folder / name
+
+    @property
+    def export_log(self) -> Path:
+        """Where `dataset export` wrote to, one JSON object a line."""
+        return self.dataset / "exported.jsonl"
+
     @property
     def versions(self) -> Path:
         """Folder of the versions of the dataset."""
@@ -206,6 +235,10 @@ class Storage:
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
+
+    def contact_sheet(self, stage: Stage, video_id: str) -> Path:
+        """The picture of what a stage kept and dropped of one video."""
+        return self.contact_sheets / stage.value / f"{check_video_id(video_id)}.jpg"
 
     @property
     def removals(self) -> Path:

@@ -82,14 +82,14 @@ def _device(config: MinerConfig) -> Iterator[Finding]:
 
 
 def _models(config: MinerConfig) -> Iterator[Finding]:
-    from miner_assets.model_choice import check_services, possible_models
+    from miner_assets.model_choice import check_service, possible_models
     from miner_resources.models.sources import resolve
     from miner_resources.models.weights import weights_present
 
     for _, key, name, task in possible_models(config):
         try:
             source = resolve(name, task)
-            check_services(config, [source])
+            check_service(config, source)
         except MinerError as error:
             yield Finding("warn", f"{key}: {error.message}", error.remedy)
             continue

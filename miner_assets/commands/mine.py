@@ -128,7 +128,7 @@ def check_models(config: MinerConfig) -> None:
     Raises:
         ConfigError: with every name that is wrong.
     """
-    from miner_assets.model_choice import check_services, possible_models
+    from miner_assets.model_choice import check_service, possible_models
     from miner_resources.errors import MinerError
     from miner_resources.models.sources import resolve
 
@@ -142,7 +142,7 @@ def check_models(config: MinerConfig) -> None:
             problems.append(f"{key}: {error}")
             continue
         try:
-            check_services(config, [source])
+            check_service(config, source)
             usable.add(key)
         except MinerError as error:
             unusable.setdefault(key, []).append(f"{key}: {error}")

@@ -102,6 +102,7 @@ def _print_plan(workspace: Workspace, videos: list[Video], reason: str | None) -
         what = f"dataset: {removal.images} pictures and {removal.annotations} boxes less"
         rows.append(["make again without them", what])
         rows.append(["look at again", f"{removal.reconsidered} frames that repeat theirs"])
+    rows += [["cannot reach", place] for place in removal.exports]
     rows.append(["clean", "registry, events, Dagster's history, config.yaml, pipeline_result.json"])
     print_list(out, f"{len(removal.artifacts)} artifacts, {removal.bytes / 1e6:.1f} MB", ["what", "which"], rows)
 
@@ -121,6 +122,12 @@ def _remove(workspace: Workspace, ids: list[str], reason: str | None, *, verify:
     )
     for old, new in report.versions.items():
         out.print(f"version {old}: {f'now {new}' if new else 'deleted, nothing was left of it'}", highlight=False)
+    for place in removal.exports:
+        err.print(
+            f"[yellow]exported earlier, out of reach:[/yellow] {escape(place)}: export there again",
+            highlight=False,
+            soft_wrap=True,
+        )
     if report.history_elsewhere:
         err.print(
             "[yellow]Dagster keeps its history in another database:[/yellow] runs and events there still name them"
