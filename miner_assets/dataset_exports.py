@@ -11,9 +11,9 @@ from miner_assets.logic.exports.options import Encoding, ExportOptions
 from miner_assets.logic.exports.snapshot import Snapshot, read_snapshot, snapshot_key
 from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
-from miner_resources.config_sections import ExportFormat
 from miner_resources.published.publish import is_published
 from miner_resources.records import Stage
+from miner_resources.vocabulary import ExportFormat
 
 
 def current_dataset(workspace: Workspace) -> Snapshot:

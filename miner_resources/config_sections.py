@@ -14,6 +14,7 @@ from miner_resources.errors import MinerError
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, names
 from miner_resources.models.sources import default_threshold
 from miner_resources.storage import stable_hash
+from miner_resources.vocabulary import ExportFormat
 
 
 def _batch_size(value: object) -> object:
@@ -262,10 +263,6 @@ class DetectionConfig(Section):
     @classmethod
     def _threshold_of_the_model(cls, values: object) -> object:
         return _auto_threshold(values, "confidence_threshold", "detector", DETECTION, "grounding-dino")
-
-
-ExportFormat = Literal["coco", "yolo", "webdataset", "hf", "labelstudio", "fiftyone", "manifest"]
-"""What `dataset export` and `dataset.formats` can write; docs/export.md describes each."""
 
 
 class DatasetConfig(Section):

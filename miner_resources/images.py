@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import simplejpeg
@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from miner_resources.errors import InvalidData
 from miner_resources.palette import Color
 from miner_resources.records import Rgb
-
-ImageFormat = Literal["jpg", "png", "webp"]
+from miner_resources.vocabulary import ImageFormat
 
 MAX_PIXELS: Final = 8192 * 8192
 """Larger pictures are refused: 200 MB of pixels, and only decompression bombs are as large as that."""

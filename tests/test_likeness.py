@@ -2,8 +2,9 @@
 
 import pytest
 
-from miner_resources.images import ImageFormat, encode_image, limit_side
+from miner_resources.images import encode_image, limit_side
 from miner_resources.likeness import SAME_PICTURE, SIDE, difference, thumbnail
+from miner_resources.vocabulary import ImageFormat
 from tests.shared_data import picture
 
 

@@ -1,21 +1,18 @@
 """`video-miner dataset export`: the dataset in another format, here or at a URL."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
-from miner_assets.dataset_exports import current_dataset, encoding_of
-from miner_assets.export_log import record_export
-from miner_assets.logic.exports.formats import export as write_export
 from miner_assets.logic.exports.options import DEFAULT_SHARD_BYTES, SERVED_PICTURES, ExportOptions
-from miner_assets.logic.exports.snapshot import Snapshot, read_snapshot
-from miner_assets.workspace import Workspace
-from miner_resources.config_sections import ExportFormat
-from miner_resources.published.places import shown_url
-from miner_resources.video_source import utc_now
+from miner_resources.vocabulary import ExportFormat
+
+if TYPE_CHECKING:
+    from miner_assets.logic.exports.snapshot import Snapshot
+    from miner_resources.config import MinerConfig
 
 MEGA: Final = 1_000_000
 
@@ -56,10 +53,16 @@ def export(
       video-miner dataset export --format hf s3://bucket/dataset
       video-miner dataset export --format coco exports/coco --from rebuilt
     """  # noqa: D301 (typer's mark for lines that stay as they are)
+    from miner_assets.dataset_exports import encoding_of
+    from miner_assets.export_log import record_export
+    from miner_assets.logic.exports.formats import export as write_export
+    from miner_resources.published.places import shown_url
+    from miner_resources.storage import Storage
+    from miner_resources.video_source import utc_now
+
     config = project_config(output)
-    workspace = Workspace.open(config)
-    snapshot = _snapshot(workspace, source)
-    record_export(workspace.storage, destination, format=format, version=snapshot.key, at=utc_now())
+    snapshot = _snapshot(config, source)
+    record_export(Storage(config.output_dir), destination, format=format, version=snapshot.key, at=utc_now())
     options = ExportOptions(shard_size * MEGA, image_url, encoding_of(config))
     shown = shown_url(destination)
     bars = (
@@ -81,7 +84,11 @@ def export(
     )
 
 
-def _snapshot(workspace: Workspace, source: Path | None) -> Snapshot:
+def _snapshot(config: "MinerConfig", source: Path | None) -> "Snapshot":
+    from miner_assets.dataset_exports import current_dataset
+    from miner_assets.logic.exports.snapshot import read_snapshot
+    from miner_assets.workspace import Workspace
+
     if source is None:
-        return current_dataset(workspace)
+        return current_dataset(Workspace.open(config))
     return read_snapshot(source / "annotations.json", source / "images")

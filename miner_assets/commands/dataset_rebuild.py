@@ -2,24 +2,22 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import fsspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
-from miner_assets.logic.exports.manifest import FILE, Manifest, read_manifest
-from miner_assets.rebuild import Rebuild, VideoOutcome
-from miner_resources.catalog import Catalog
 from miner_resources.errors import NotFound
-from miner_resources.published.places import shown_url
-from miner_resources.storage import Storage
-from miner_resources.web.client import WebClient
+
+if TYPE_CHECKING:
+    from miner_assets.logic.exports.manifest import Manifest
+    from miner_assets.rebuild import VideoOutcome
+    from miner_resources.storage import Storage
 
 ManifestFile = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help=f"{FILE}, the folder that it is in, or a URL of it.")
+    str, typer.Argument(metavar="MANIFEST", help="manifest.parquet, the folder that it is in, or a URL of it.")
 ]
 Folder = Annotated[
     Path, typer.Argument(metavar="DEST", help="A new folder, or that of the same rebuild, which goes on.")
@@ -43,10 +41,14 @@ def rebuild(manifest: ManifestFile, folder: Folder, videos: Videos = None, outpu
       video-miner dataset rebuild exports/manifest rebuilt
       video-miner dataset rebuild s3://bucket/manifest/manifest.parquet rebuilt --videos output/videos
     """  # noqa: D301 (typer's mark for lines that stay as they are)
+    from miner_assets.rebuild import Rebuild
+    from miner_resources.catalog import Catalog
+    from miner_resources.web.client import WebClient
+
     config = project_config(output)
     wanted = _read(manifest)
 
-    def client(work: Storage) -> WebClient:
+    def client(work: "Storage") -> WebClient:
         return WebClient(config.download, config.pacing, Catalog(work), lambda reason: _waits(progress, reason))
 
     bars = (TextColumn("rebuild"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("pictures"))
@@ -60,7 +62,12 @@ def rebuild(manifest: ManifestFile, folder: Folder, videos: Videos = None, outpu
         raise typer.Exit(SOME_FAILED)
 
 
-def _read(source: str) -> Manifest:
+def _read(source: str) -> "Manifest":
+    import fsspec
+
+    from miner_assets.logic.exports.manifest import FILE, read_manifest
+    from miner_resources.published.places import shown_url
+
     if "://" not in source:
         return read_manifest(Path(source))
     url = source if source.endswith(".parquet") else f"{source.rstrip('/')}/{FILE}"
@@ -79,7 +86,7 @@ def _waits(progress: Progress, reason: str) -> None:
         progress.console.print(f"waiting: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _print(outcomes: list[VideoOutcome], folder: Path) -> None:
+def _print(outcomes: list["VideoOutcome"], folder: Path) -> None:
     columns = ("video", "frames", "exact", "similar", "different", "gone", "why")
     rows = [
         [

@@ -4,17 +4,19 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from miner_assets.commands.reporting import print_list, print_table
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
-from miner_assets.dataset_versions import DatasetVersions, Version
-from miner_assets.logic.version_diff import BoxChange, FrameChange, Side, VersionDiff, diff_versions
 from miner_resources.errors import NotFound
-from miner_resources.records import Json
-from miner_resources.storage import Storage
+
+if TYPE_CHECKING:
+    from miner_assets.dataset_versions import Version
+    from miner_assets.logic.version_diff import BoxChange, FrameChange, Side, VersionDiff
+    from miner_resources.records import Json
+    from miner_resources.storage import Storage
 
 Format = Annotated[str, typer.Option("--format", metavar="F", help="table or json.")]
 
@@ -25,6 +27,9 @@ def list_versions(output: OutputDir = None, format: Format = "table") -> None:
 
     Example: video-miner dataset list --output demo_output
     """
+    from miner_assets.dataset_versions import DatasetVersions
+    from miner_resources.storage import Storage
+
     _check_format(format)
     storage = Storage(project_config(output).output_dir)
     versions, current = DatasetVersions(storage).all(), current_version(storage)
@@ -56,6 +61,10 @@ def diff_versions_command(
       video-miner dataset diff 4f0e 91bc
       video-miner dataset diff 4f0e --format json > diff.json
     """  # noqa: D301 (typer's mark for lines that stay as they are)
+    from miner_assets.dataset_versions import DatasetVersions
+    from miner_assets.logic.version_diff import diff_versions
+    from miner_resources.storage import Storage
+
     _check_format(format)
     storage = Storage(project_config(output).output_dir)
     versions = DatasetVersions(storage)
@@ -70,7 +79,7 @@ def diff_versions_command(
         _print_diff(one, other, found, limit)
 
 
-def current_version(storage: Storage) -> str:
+def current_version(storage: "Storage") -> str:
     """The id of the version that the project's dataset is; empty if there is none."""
     try:
         record: dict[str, Any] = json.loads((storage.dataset / "made_from.json").read_bytes())
@@ -84,11 +93,13 @@ def _check_format(name: str) -> None:
         raise typer.BadParameter(f"{name!r} is not one of table, json", param_hint="--format")
 
 
-def _side(version: Version) -> Side:
+def _side(version: "Version") -> "Side":
+    from miner_assets.logic.version_diff import Side
+
     return Side(version.coco, version.decisions, version.record.config)
 
 
-def _row(version: Version, current: str) -> list[str]:
+def _row(version: "Version", current: str) -> list[str]:
     record = version.record
     remarks = ["current"] if record.version == current else []
     remarks += [f"{each.videos} videos taken down {each.removed_at[:10]}" for each in record.redactions if each.videos]
@@ -99,7 +110,7 @@ def _row(version: Version, current: str) -> list[str]:
     return [record.version, made, *numbers, splits, record.parent or "", "; ".join(remarks)]
 
 
-def _print_diff(one: Version, other: Version, found: VersionDiff, limit: int) -> None:
+def _print_diff(one: "Version", other: "Version", found: "VersionDiff", limit: int) -> None:
     out.print(f"{one.record.version} → {other.record.version}", highlight=False)
     for version in (one, other):
         for each in version.record.redactions:
@@ -128,7 +139,7 @@ def _print_diff(one: Version, other: Version, found: VersionDiff, limit: int) ->
     _print_boxes(found, limit)
 
 
-def _print_frames(what: str, changes: Sequence[FrameChange], limit: int) -> None:
+def _print_frames(what: str, changes: "Sequence[FrameChange]", limit: int) -> None:
     if not changes:
         return
     causes = Counter(change.code for change in changes)
@@ -137,7 +148,7 @@ def _print_frames(what: str, changes: Sequence[FrameChange], limit: int) -> None
     _print_some(f"{len(changes)} pictures {what} ({summary})", ["picture", "split", "why"], rows, limit)
 
 
-def _print_boxes(found: VersionDiff, limit: int) -> None:
+def _print_boxes(found: "VersionDiff", limit: int) -> None:
     if any(found.with_frames):
         added, removed = found.with_frames
         out.print(f"boxes that came with added pictures: {added}; that went with removed ones: {removed}")
@@ -151,7 +162,7 @@ def _print_boxes(found: VersionDiff, limit: int) -> None:
     )
 
 
-def _box_row(change: BoxChange) -> list[Json]:
+def _box_row(change: "BoxChange") -> "list[Json]":
     sides = [
         "" if box is None else f"{box.category}{'' if box.score is None else f' {box.score:.3f}'}"
         for box in (change.before, change.after)
@@ -159,7 +170,7 @@ def _box_row(change: BoxChange) -> list[Json]:
     return [change.what, change.file_name, *sides, change.why]
 
 
-def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[Json]], limit: int) -> None:
+def _print_some(title: str, columns: Sequence[str], rows: "Sequence[Sequence[Json]]", limit: int) -> None:
     out.print(title, highlight=False, markup=False)
     if limit:
         print_table(out, columns, rows[:limit])

@@ -5,14 +5,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from miner_assets.commands.shared import OutputDir, err, project_config, reports_errors
 from miner_resources.errors import InvalidData
-from miner_resources.storage import Storage
+
+if TYPE_CHECKING:
+    from miner_resources.storage import Storage
 
 
 @reports_errors
@@ -35,6 +37,7 @@ def dev(
     """
     from miner_assets.instance import prepare_home, shipped
     from miner_assets.metadata import ADDRESS
+    from miner_resources.storage import Storage
 
     config = project_config(output, files or [])
     storage = Storage(config.output_dir)
@@ -53,7 +56,7 @@ def dev(
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def _serve_pages(storage: Storage) -> str:
+def _serve_pages(storage: "Storage") -> str:
     """Start the pages of `explore`, which end with this process or with what replaces it, and return their address.
 
     They also serve the pictures that the UI shows.

@@ -4,16 +4,17 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from miner_assets.commands.reporting import ProgressBars, print_summary, print_table
 from miner_assets.commands.shared import SOME_FAILED, Files, Overrides, Verbose, err, out, reports_errors
-from miner_resources.config import MinerConfig
-from miner_resources.config_files import PROJECT_FILE, load_config, to_yaml
 from miner_resources.errors import ConfigError
-from miner_resources.records import Json, Stage
+from miner_resources.vocabulary import Json, Stage
+
+if TYPE_CHECKING:
+    from miner_resources.config import MinerConfig
 
 FORCEABLE = {
     Stage.SEARCH: "search",
@@ -46,6 +47,8 @@ def run_config(
 
       video-miner run-config cars.yaml --stages dedup,dataset --force dedup
     """
+    from miner_resources.config_files import load_config
+
     config = load_config(files, [*(override or []), *_stage_overrides(stages, force or [])])
     check_models(config)
     if dry_run:
@@ -81,6 +84,8 @@ def validate_config(files: Files, override: Overrides = None) -> None:
 
     Example: video-miner validate-config my.yaml -o filter.threshold=0.4
     """
+    from miner_resources.config_files import load_config
+
     config = load_config(files, override or [])
     check_models(config)
     out.print(f"[green]ok[/green]: {len(config.classes)} classes, stages {', '.join(config.stages)}")
@@ -92,16 +97,19 @@ def show_config(files: Files, override: Overrides = None) -> None:
 
     Example: video-miner show-config my.yaml > full.yaml
     """
+    from miner_resources.config_files import load_config, to_yaml
+
     out.file.write(to_yaml(load_config(files, override or [])))
 
 
-def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) -> dict[str, Any]:
+def mine(config: "MinerConfig", *, verbose: bool, demo_truth: Path | None = None) -> dict[str, Any]:
     """Run the pipeline with progress bars and a summary; returns what `pipeline_result.json` holds."""
     # Dagster, torch and transformers take seconds to import: not before there is work for them.
     from miner_assets.instance import open_instance
     from miner_assets.pipeline import Pipeline
     from miner_assets.result import build_result, write_result
     from miner_assets.workspace import Workspace
+    from miner_resources.config_files import PROJECT_FILE, to_yaml
 
     with quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
@@ -122,7 +130,7 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
     return result
 
 
-def check_models(config: MinerConfig) -> None:
+def check_models(config: "MinerConfig") -> None:
     """Refuse model names that do not exist and services that cannot be used, before anything is touched.
 
     Raises:
@@ -162,7 +170,7 @@ def _stage_overrides(stages: str | None, force: Sequence[str]) -> list[str]:
     return overrides
 
 
-def _print_plan(config: MinerConfig) -> None:
+def _print_plan(config: "MinerConfig") -> None:
     from miner_assets.instance import open_instance
     from miner_assets.pipeline import Pipeline
     from miner_assets.workspace import Workspace

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,13 +12,12 @@ from rich.markup import escape
 from miner_assets.commands.registry_remove import remove, restore
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
-from miner_assets.search import TAKEN_DOWN, register_sources
-from miner_assets.workspace import Workspace
-from miner_resources import events
 from miner_resources.errors import InvalidData
-from miner_resources.queue_report import queue_report
-from miner_resources.records import Status, Video
-from miner_resources.registry.files import read_import, write_export
+from miner_resources.vocabulary import Status
+
+if TYPE_CHECKING:
+    from miner_assets.workspace import Workspace
+    from miner_resources.records import Video
 
 registry = typer.Typer(no_args_is_help=True, help="Look at the registry of videos, and change it by hand.")
 keywords = typer.Typer(no_args_is_help=True, help="The keyword searches that the sensor watches.")
@@ -35,6 +34,8 @@ def status(output: OutputDir = None) -> None:
 
     Example: video-miner registry status --output demo_output
     """
+    from miner_resources.queue_report import queue_report
+
     workspace = _workspace(output)
     numbers = workspace.catalog.statistics()
     out.print(f"{numbers.videos} videos, {numbers.duration_s / 3600:.1f} hours, {numbers.removed} removed")
@@ -91,6 +92,8 @@ def export(
 
     Example: video-miner registry export --status failed --output again.txt
     """
+    from miner_resources.registry.files import write_export
+
     videos = _workspace(project).catalog.videos(status=_status(status))
     to.write_text(write_export(videos), encoding="utf-8")
     out.print(f"{len(videos)} URLs written to {to}", markup=False)
@@ -105,6 +108,10 @@ def import_file(
 
     Example: video-miner registry import urls.txt --output output
     """
+    from miner_assets.search import TAKEN_DOWN, register_sources
+    from miner_resources import events
+    from miner_resources.registry.files import read_import
+
     workspace = _workspace(output)
     found = read_import(file)
     new = workspace.catalog.add_videos(found.videos)
@@ -208,7 +215,9 @@ def remove_keyword(text: Annotated[str, typer.Argument(help="The keyword.")], ou
     out.print(f"{text!r} is not watched any more", markup=False)
 
 
-def _workspace(output: Path | None) -> Workspace:
+def _workspace(output: Path | None) -> "Workspace":
+    from miner_assets.workspace import Workspace
+
     return Workspace.open(project_config(output))
 
 
@@ -221,6 +230,6 @@ def _status(name: str | None) -> Status | None:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(Status)}", param_hint="--status") from None
 
 
-def _cell(video: Video, column: str) -> str | float | None:
+def _cell(video: "Video", column: str) -> str | float | None:
     value = getattr(video, column)
     return value if value is None or isinstance(value, int | float) else str(value)

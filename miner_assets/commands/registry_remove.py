@@ -1,15 +1,17 @@
 """`video-miner registry remove` and `restore`: taking videos down, and letting them come back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from miner_assets.commands.reporting import print_list
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
-from miner_assets.workspace import Workspace
 from miner_resources.errors import InvalidData
-from miner_resources.records import Video
+
+if TYPE_CHECKING:
+    from miner_assets.workspace import Workspace
+    from miner_resources.records import Video
 
 SHOWN = 20
 
@@ -37,8 +39,8 @@ def remove(
       video-miner registry remove dQw4w9WgXcQ --dry-run
       video-miner registry remove dQw4w9WgXcQ --yes --reason "request of the owner, 2026-11-23"
     """  # noqa: D301 (typer's mark for lines that stay as they are)
-    # Dagster takes seconds to import: not for wrong ids.
     from miner_assets.takedown_plan import unfinished
+    from miner_assets.workspace import Workspace
 
     config = project_config(output)
     workspace = Workspace.open(config)
@@ -72,6 +74,8 @@ def restore(
 
     Example: video-miner registry restore dQw4w9WgXcQ
     """
+    from miner_assets.workspace import Workspace
+
     back = Workspace.open(project_config(output)).catalog.restore_videos(video_ids)
     if not back:
         raise InvalidData(
@@ -80,7 +84,7 @@ def restore(
     out.print(f"{', '.join(back)} may be mined again: import the URL, or search again", markup=False, soft_wrap=True)
 
 
-def _print_plan(workspace: Workspace, videos: list[Video], reason: str | None) -> None:
+def _print_plan(workspace: "Workspace", videos: "list[Video]", reason: str | None) -> None:
     from miner_assets.takedown_plan import plan_removal, unfinished
     from miner_resources.video_source import utc_now
 
@@ -107,7 +111,7 @@ def _print_plan(workspace: Workspace, videos: list[Video], reason: str | None) -
     print_list(out, f"{len(removal.artifacts)} artifacts, {removal.bytes / 1e6:.1f} MB", ["what", "which"], rows)
 
 
-def _remove(workspace: Workspace, ids: list[str], reason: str | None, *, verify: bool) -> None:
+def _remove(workspace: "Workspace", ids: list[str], reason: str | None, *, verify: bool) -> None:
     from miner_assets.commands.mine import quiet_libraries
     from miner_assets.takedown import remove_videos
     from miner_assets.takedown_rebuild import rebuild_dataset

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from miner_resources.records import Json, Stage, StageRecord
+from miner_resources.vocabulary import Json, Stage
+
+if TYPE_CHECKING:
+    from miner_resources.records import StageRecord
 
 TITLES = {
     Stage.SEARCH: "find videos",
@@ -78,7 +81,7 @@ class ProgressBars:
             total = task.fields["count"] + count
             self._progress.update(task.id, count=total, frames=f"{total:,} frames")
 
-    def finished_video(self, record: StageRecord, *, reused: bool) -> None:
+    def finished_video(self, record: "StageRecord", *, reused: bool) -> None:
         """Count a video; say why one failed."""
         if record.stage in self._tasks:
             self._progress.advance(self._tasks[record.stage])

@@ -18,10 +18,10 @@ from miner_assets.logic.exports.options import ExportOptions
 from miner_assets.logic.exports.snapshot import Snapshot
 from miner_assets.logic.exports.webdataset import webdataset_entries
 from miner_assets.logic.exports.yolo import yolo_entries
-from miner_resources.config_sections import ExportFormat
 from miner_resources.errors import NotFound
 from miner_resources.published.publish import Advance, Entry, Label, publish
 from miner_resources.storage import stable_hash
+from miner_resources.vocabulary import ExportFormat
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Final, get_args
 
-from miner_resources.images import ImageFormat
-from miner_resources.records import Json
+from miner_resources.vocabulary import ImageFormat, Json
 
 DEFAULT_SHARD_BYTES: Final = 500_000_000
 SERVED_PICTURES: Final = "/data/local-files/?d=images/"

@@ -31,9 +31,9 @@ from miner_assets.logic.exports.options import Encoding, ExportOptions
 from miner_assets.logic.exports.pictures import shards
 from miner_assets.logic.exports.snapshot import Snapshot
 from miner_assets.logic.exports.webdataset import sample_key
-from miner_resources.config_sections import ExportFormat
 from miner_resources.errors import InvalidData, NotFound
 from miner_resources.likeness import thumbnail
+from miner_resources.vocabulary import ExportFormat
 from tests.logic.exports.conftest import CLASSES, snapshot_of, write_dataset
 from tests.shared_data import REPOSITORY
 
