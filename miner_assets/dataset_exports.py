@@ -31,10 +31,14 @@ def encoding_of(config: MinerConfig) -> Encoding:
 
 
 def write_exports(workspace: Workspace, formats: Sequence[ExportFormat]) -> None:
-    """Write what is not there yet; a dataset without pictures has no exports."""
+    """Write what is not there yet, and delete what is out of date; a dataset without pictures has no exports."""
     wanted = _exported(formats)
     snapshot = current_dataset(workspace) if wanted else None
-    if snapshot is None or not snapshot.coco["images"]:
+    empty = snapshot is None or not snapshot.coco["images"]
+    for path in workspace.storage.export_folder.glob("*"):
+        if empty or path.name not in wanted:
+            workspace.storage.discard(path)
+    if snapshot is None or empty:
         return
     advance: Callable[[int], None] = partial(workspace.listener.frames_done, Stage.DATASET)
     for name in wanted:

@@ -124,7 +124,7 @@ class DatasetStep:
         return int(self._record().get("images", 0))
 
     def run(self) -> DatasetReport:
-        """Write annotations and pictures, keep them as a version, fill `dataset/`, its record last, and export."""
+        """Write annotations and pictures, keep them as a version, fill `dataset/`, its record and its exports last."""
         unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
         frames, separated = self._frames()
         coco = self._coco(frames)
@@ -143,8 +143,8 @@ class DatasetStep:
             len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class, version_id
         )
         self._publish_folder(coco, separated.splits.split_of, report)
-        self._versions.prune(self.config.keep_versions, version_id)
         write_exports(self.workspace, self.config.formats)
+        self._versions.prune(self.config.keep_versions, version_id)
         self.confirm()
         return report
 

@@ -87,11 +87,6 @@ def remove_videos(
     return report
 
 
-def restore_videos(workspace: Workspace, video_ids: Sequence[str]) -> list[str]:
-    """Take tombstones away, so that the videos can be found and mined again; returns the ids that had one."""
-    return workspace.catalog.restore_videos(video_ids)
-
-
 def dagster_home(workspace: Workspace) -> Path:
     """Where this project's Dagster history is."""
     return Path(os.environ.get("DAGSTER_HOME") or workspace.storage.dagster_home)
@@ -171,7 +166,11 @@ class _Takedown:
         _clean_file(self.workspace, storage.dataset / "made_from.json", marks, json.loads, _as_json)
         dedup = storage.unique_table.parent
         made = [*dedup.glob("*"), storage.annotations, storage.visualizations, storage.deduplicated_frames]
-        made += [path for path in storage.dataset.glob("*") if path not in (storage.versions, storage.export_folder)]
+        made += [
+            path
+            for path in storage.dataset.glob("*")
+            if path not in (storage.versions, storage.export_folder, storage.export_log)
+        ]
         made += [*storage.export_folder.glob("*"), *storage.root.glob("registry.damaged.duckdb*")]
         doomed = [path for path in made if path.exists() and find_traces(storage, marks, below=path)]
         if storage.annotations in doomed:
@@ -210,6 +209,7 @@ class _Takedown:
             "annotations": removal.annotations,
             "reconsidered": removal.reconsidered,
             "versions": removal.versions,
+            "exports": removal.exports,
         }
         with self.storage.publish_file(path) as target:
             target.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(entry)]), encoding="utf-8")

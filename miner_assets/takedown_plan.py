@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from miner_assets.dataset_versions import DatasetVersions
+from miner_assets.export_log import exported_elsewhere
 from miner_assets.logic.coco_format import read_coco
 from miner_assets.traces import Marks
 from miner_resources.errors import InvalidData
@@ -35,6 +36,7 @@ class Removal:
         images: pictures of the current dataset that go, `annotations` the boxes on them.
         reconsidered: frames of other videos that had been dropped as repeats of theirs.
         versions: ids of the versions of the dataset that hold something of them.
+        exports: folders and URLs outside of the project that one of those versions was exported to.
         rebuild: whether unique frames and dataset must be made again.
     """
 
@@ -50,6 +52,7 @@ class Removal:
     annotations: int
     reconsidered: int
     versions: list[str] = field(default_factory=list[str])
+    exports: list[str] = field(default_factory=list[str])
     rebuild: bool = False
 
     @property
@@ -66,6 +69,7 @@ def plan_removal(storage: Storage, videos: Sequence[Video], reason: str | None, 
     artifacts = sorted({path for video_id in ids for path in artifacts_of(storage, video_id)})
     images, annotations = _in_dataset(storage, ids)
     repeats, involved = _in_unique(storage, ids)
+    versions = [version.record for version in DatasetVersions(storage).holding(ids)]
     removed_at = now.isoformat(timespec="seconds")
     return Removal(
         key=stable_hash(removed_at, ids),
@@ -79,7 +83,8 @@ def plan_removal(storage: Storage, videos: Sequence[Video], reason: str | None, 
         images=images,
         annotations=annotations,
         reconsidered=repeats,
-        versions=[version.record.version for version in DatasetVersions(storage).holding(ids)],
+        versions=[version.version for version in versions],
+        exports=exported_elsewhere(storage, {name for each in versions for name in (each.version, *each.replaces)}),
         rebuild=involved or images > 0,
     )
 

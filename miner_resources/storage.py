@@ -200,14 +200,19 @@ class Storage:
         """Splits, exports and the record of what the dataset was made of."""
         return self.root / "dataset"
 
-    def export(self, name: str) -> Path:
-        """Folder of the dataset in another format."""
-        return self.dataset / "exports" / name
-
     @property
     def export_folder(self) -> Path:
         """Folder of the dataset in other formats."""
         return self.dataset / "exports"
+
+    def export(self, name: str) -> Path:
+        """Folder of the dataset in another format."""
+        return self.export_folder / name
+
+    @property
+    def export_log(self) -> Path:
+        """Where `dataset export` wrote to, one JSON object a line."""
+        return self.dataset / "exported.jsonl"
 
     @property
     def versions(self) -> Path:

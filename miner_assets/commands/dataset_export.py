@@ -54,11 +54,15 @@ def export(
       video-miner dataset export --format coco exports/coco --from rebuilt
     """  # noqa: D301 (typer's mark for lines that stay as they are)
     from miner_assets.dataset_exports import encoding_of
+    from miner_assets.export_log import record_export
     from miner_assets.logic.exports.formats import export as write_export
     from miner_resources.published.places import shown_url
+    from miner_resources.storage import Storage
+    from miner_resources.video_source import utc_now
 
     config = project_config(output)
     snapshot = _snapshot(config, source)
+    record_export(Storage(config.output_dir), destination, format=format, version=snapshot.key, at=utc_now())
     options = ExportOptions(shard_size * MEGA, image_url, encoding_of(config))
     shown = shown_url(destination)
     bars = (

@@ -11,12 +11,12 @@ import typer
 from miner_assets.commands.reporting import print_list, print_table
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
 from miner_resources.errors import NotFound
-from miner_resources.storage import Storage
-from miner_resources.vocabulary import Json
 
 if TYPE_CHECKING:
     from miner_assets.dataset_versions import Version
     from miner_assets.logic.version_diff import BoxChange, FrameChange, Side, VersionDiff
+    from miner_resources.records import Json
+    from miner_resources.storage import Storage
 
 Format = Annotated[str, typer.Option("--format", metavar="F", help="table or json.")]
 
@@ -27,9 +27,10 @@ def list_versions(output: OutputDir = None, format: Format = "table") -> None:
 
     Example: video-miner dataset list --output demo_output
     """
-    _check_format(format)
     from miner_assets.dataset_versions import DatasetVersions
+    from miner_resources.storage import Storage
 
+    _check_format(format)
     storage = Storage(project_config(output).output_dir)
     versions, current = DatasetVersions(storage).all(), current_version(storage)
     if format == "json":
@@ -60,10 +61,11 @@ def diff_versions_command(
       video-miner dataset diff 4f0e 91bc
       video-miner dataset diff 4f0e --format json > diff.json
     """  # noqa: D301 (typer's mark for lines that stay as they are)
-    _check_format(format)
     from miner_assets.dataset_versions import DatasetVersions
     from miner_assets.logic.version_diff import diff_versions
+    from miner_resources.storage import Storage
 
+    _check_format(format)
     storage = Storage(project_config(output).output_dir)
     versions = DatasetVersions(storage)
     one, other = versions.find(before), versions.find(after or current_version(storage))
@@ -77,7 +79,7 @@ def diff_versions_command(
         _print_diff(one, other, found, limit)
 
 
-def current_version(storage: Storage) -> str:
+def current_version(storage: "Storage") -> str:
     """The id of the version that the project's dataset is; empty if there is none."""
     try:
         record: dict[str, Any] = json.loads((storage.dataset / "made_from.json").read_bytes())
@@ -137,7 +139,7 @@ def _print_diff(one: "Version", other: "Version", found: "VersionDiff", limit: i
     _print_boxes(found, limit)
 
 
-def _print_frames(what: str, changes: Sequence["FrameChange"], limit: int) -> None:
+def _print_frames(what: str, changes: "Sequence[FrameChange]", limit: int) -> None:
     if not changes:
         return
     causes = Counter(change.code for change in changes)
@@ -160,7 +162,7 @@ def _print_boxes(found: "VersionDiff", limit: int) -> None:
     )
 
 
-def _box_row(change: "BoxChange") -> list[Json]:
+def _box_row(change: "BoxChange") -> "list[Json]":
     sides = [
         "" if box is None else f"{box.category}{'' if box.score is None else f' {box.score:.3f}'}"
         for box in (change.before, change.after)
@@ -168,7 +170,7 @@ def _box_row(change: "BoxChange") -> list[Json]:
     return [change.what, change.file_name, *sides, change.why]
 
 
-def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[Json]], limit: int) -> None:
+def _print_some(title: str, columns: Sequence[str], rows: "Sequence[Sequence[Json]]", limit: int) -> None:
     out.print(title, highlight=False, markup=False)
     if limit:
         print_table(out, columns, rows[:limit])

@@ -39,7 +39,6 @@ def remove(
       video-miner registry remove dQw4w9WgXcQ --dry-run
       video-miner registry remove dQw4w9WgXcQ --yes --reason "request of the owner, 2026-11-23"
     """  # noqa: D301 (typer's mark for lines that stay as they are)
-    # Dagster takes seconds to import: not for wrong ids.
     from miner_assets.takedown_plan import unfinished
     from miner_assets.workspace import Workspace
 
@@ -85,7 +84,7 @@ def restore(
     out.print(f"{', '.join(back)} may be mined again: import the URL, or search again", markup=False, soft_wrap=True)
 
 
-def _print_plan(workspace: "Workspace", videos: list["Video"], reason: str | None) -> None:
+def _print_plan(workspace: "Workspace", videos: "list[Video]", reason: str | None) -> None:
     from miner_assets.takedown_plan import plan_removal, unfinished
     from miner_resources.video_source import utc_now
 
@@ -107,6 +106,7 @@ def _print_plan(workspace: "Workspace", videos: list["Video"], reason: str | Non
         what = f"dataset: {removal.images} pictures and {removal.annotations} boxes less"
         rows.append(["make again without them", what])
         rows.append(["look at again", f"{removal.reconsidered} frames that repeat theirs"])
+    rows += [["cannot reach", place] for place in removal.exports]
     rows.append(["clean", "registry, events, Dagster's history, config.yaml, pipeline_result.json"])
     print_list(out, f"{len(removal.artifacts)} artifacts, {removal.bytes / 1e6:.1f} MB", ["what", "which"], rows)
 
@@ -126,6 +126,12 @@ def _remove(workspace: "Workspace", ids: list[str], reason: str | None, *, verif
     )
     for old, new in report.versions.items():
         out.print(f"version {old}: {f'now {new}' if new else 'deleted, nothing was left of it'}", highlight=False)
+    for place in removal.exports:
+        err.print(
+            f"[yellow]exported earlier, out of reach:[/yellow] {escape(place)}: export there again",
+            highlight=False,
+            soft_wrap=True,
+        )
     if report.history_elsewhere:
         err.print(
             "[yellow]Dagster keeps its history in another database:[/yellow] runs and events there still name them"

@@ -35,6 +35,9 @@ from tests.assets.pipelines import dagster_home, digests, run
 Mined = tuple[MinerConfig, PipelineRun]
 STEPS = [name for name in vars(takedown._Takedown) if not name.startswith("_") and name != "finish"]
 
+USUALLY = ("redact_versions", "make_dataset_again")
+"""Interrupted there in every run of the tests; at the other steps in runs that include the slow ones."""
+
 
 @pytest.fixture
 def project(mined: Mined, tmp_path: Path) -> Generator[Workspace]:
@@ -210,7 +213,9 @@ def uninterrupted() -> dict[str, dict[str, str]]:
     return {}
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [step if step in USUALLY else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
 def test_a_takedown_that_was_interrupted_is_finished_by_the_next(
     project: Workspace, monkeypatch: pytest.MonkeyPatch, step: str, uninterrupted: dict[str, dict[str, str]]
 ) -> None:
@@ -293,6 +298,26 @@ def test_a_removed_video_can_be_restored(project: Workspace, tmp_path: Path) -> 
     assert "was not taken down" in invoke("registry", "restore", gone.video_id, "-O", storage.root, code=1)
     assert "1 videos added" in invoke("registry", "import", urls, "-O", storage.root)
     assert project.catalog.rebuild().removed == 0
+
+
+def test_exports_elsewhere_are_named_and_those_in_the_project_are_made_again(
+    project: Workspace, tmp_path: Path
+) -> None:
+    storage, gone = project.storage, keeper(project)
+    config = project.config.model_copy(
+        update={"dataset": project.config.dataset.model_copy(update={"formats": ["yolo"]})}
+    )
+    (storage.root / PROJECT_FILE).write_text(to_yaml(config))
+    run(config.model_copy(update={"from_registry": "all"}))
+    invoke("dataset", "export", "--format", "manifest", tmp_path / "elsewhere", "-O", storage.root)
+    text = invoke("registry", "remove", gone.video_id, "--yes", "-O", storage.root)
+    assert f"{tmp_path / 'elsewhere'}: export there again" in text
+    assert gone.video_id not in "".join(path.name for path in storage.export("yolo").rglob("*"))
+    assert list(storage.export("yolo").rglob("*.jpg"))
+    other = next(video.video_id for video in project.catalog.videos())
+    assert "cannot reach" in invoke("registry", "remove", other, "--dry-run", "-O", storage.root)
+    invoke("dataset", "export", "--format", "manifest", tmp_path / "elsewhere", "-O", storage.root)
+    assert storage.export_log.read_text().count("\n") == 1
 
 
 def test_wrong_ids(project: Workspace) -> None:
