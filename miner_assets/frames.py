@@ -12,6 +12,7 @@ import polars as pl
 
 from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.sampling import choose_frames
 from miner_assets.partitions import VIDEOS
@@ -150,6 +151,7 @@ class ExtractStage:
     group_name="acquisition",
     kinds={"ffmpeg"},
     pool="decode",
+    op_tags=takes(cpus=2),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),
