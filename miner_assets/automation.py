@@ -36,6 +36,8 @@ _ACTIVE: Final = [
 ]
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
+_ASKED_AGAIN: Final = {"dagster/max_retries": "0"}
+"""Whatever ends a run of a sensor, a later tick sees what is left to do; Dagster's own retry would do it twice."""
 
 mine_videos = dg.define_asset_job(
     ALL_STAGES_JOB,
@@ -75,7 +77,8 @@ def new_keywords(
     new = [keyword for keyword in wanted if keyword not in known]
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=f"{stable_hash(keyword)}@{_hour()}", partition_key=keyword) for keyword in wanted
+            dg.RunRequest(run_key=f"{stable_hash(keyword)}@{_hour()}", partition_key=keyword, tags=_ASKED_AGAIN)
+            for keyword in wanted
         ],
         dynamic_partitions_requests=[KEYWORDS.build_add_request(new)] if new else [],
     )
@@ -126,7 +129,9 @@ def finished_videos(
     jobs = [build_dataset.name, *([mine_videos.name] if len(detected) < ENOUGH_FOR_A_DATASET else [])]
     if any(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_ACTIVE)) for job in jobs):
         return dg.SkipReason(f"{len(detected)} videos came through; waiting for the runs under way")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}")])
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}", tags=_ASKED_AGAIN)]
+    )
 
 
 @dg.schedule(job=search_keyword, cron_schedule="0 3 * * 1")
@@ -170,7 +175,7 @@ def _batches(
             batch = span[start : start + size]
             # What came of earlier runs is part of the key, so that work that got on may go on at once.
             work = stable_hash([[key, wanted[key].status.value, str(tried.get(key))] for key in batch])
-            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1]}
+            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1], **_ASKED_AGAIN}
             requests.append(dg.RunRequest(run_key=f"{work}@{_hour()}", tags=tags))
     return requests
 

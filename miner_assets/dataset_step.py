@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from miner_assets.dataset_exports import exports_are_current, write_exports
 from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
@@ -97,7 +98,7 @@ class DatasetStep:
         record = self._record()
         keys = self.keys()
         return (record.get("compute_key"), record.get("decision_key")) == (keys.compute, keys.decision) and (
-            self.storage.annotations.exists()
+            self.storage.annotations.exists() and exports_are_current(self.workspace, self.config.formats)
         )
 
     def items(self) -> int:
@@ -105,7 +106,7 @@ class DatasetStep:
         return int(self._record().get("images", 0))
 
     def run(self) -> DatasetReport:
-        """Write annotations, pictures and, last, the folder `dataset/`."""
+        """Write annotations, pictures, the folder `dataset/` and, last, the exports in it."""
         unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
         frames, splits, warnings = self._frames()
         coco = self._coco(frames)
@@ -123,6 +124,7 @@ class DatasetStep:
             per_class[str(count.category)] = per_class.get(str(count.category), 0) + count.annotations
         report = DatasetReport(len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class)
         self._publish_folder(coco, splits, report)
+        write_exports(self.workspace, self.config.formats)
         self.confirm()
         return report
 

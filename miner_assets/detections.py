@@ -121,7 +121,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
         table = table.sort("frame_index", maintain_order=True)
         looked = {str(index): asked for index, asked in plan.frames.select("frame_index", "asked").iter_rows()}
         sure = confident(table, self.config.confidence_threshold, self.config.class_agnostic_nms)
-        sheet = boxes_sheet(self.storage, video_id, plan.frames, sure)
+        sheet = boxes_sheet(self.storage, video_id, plan.frames, sure, self.workspace.config.classes)
         path = self.storage.detections_table(video_id)
         with self.storage.publish_file(path) as target:
             write_table(target, table, plan.task.keys, {FRAMES: json.dumps(looked)})

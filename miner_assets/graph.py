@@ -18,6 +18,7 @@ from miner_assets.filtered_frames import filtered_frames  # noqa: E402
 from miner_assets.frames import frames  # noqa: E402
 from miner_assets.model_choice import device_settings  # noqa: E402
 from miner_assets.search import search_results  # noqa: E402
+from miner_assets.selected import mine_selected  # noqa: E402
 from miner_assets.unique_frames import unique_frames  # noqa: E402
 from miner_assets.videos import videos  # noqa: E402
 from miner_assets.workspace import Workspace  # noqa: E402
@@ -44,7 +45,7 @@ def build_definitions(workspace: Workspace, executor: dg.ExecutorDefinition | No
             unique_frames,
             dataset,
         ],
-        jobs=[automation.mine_videos, automation.build_dataset, automation.search_keyword],
+        jobs=[automation.mine_videos, mine_selected, automation.build_dataset, automation.search_keyword],
         sensors=[automation.new_keywords, automation.new_videos, automation.finished_videos],
         schedules=[automation.refresh_searches],
         resources={

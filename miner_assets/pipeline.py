@@ -16,7 +16,8 @@ from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
 from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
 from miner_assets.search import due_searches, known_inputs, register_inputs
-from miner_assets.stages import asset_key, video_stage
+from miner_assets.stage_names import asset_key
+from miner_assets.stages import video_stage
 from miner_assets.unique_frames import DedupStep
 from miner_assets.video_stage import VideoStage
 from miner_assets.workspace import Workspace

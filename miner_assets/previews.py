@@ -7,7 +7,9 @@ import numpy as np
 
 from miner_assets.logic.coco_format import Annotation, Coco, Image
 from miner_assets.logic.sampling import thin
-from miner_resources.images import contact_sheet, draw_boxes, encode_image, read_image
+from miner_resources.drawn_boxes import draw_boxes
+from miner_resources.images import contact_sheet, encode_image, read_image
+from miner_resources.palette import class_colors
 from miner_resources.records import Rgb
 
 TILE_WIDTH: Final = 240
@@ -53,4 +55,4 @@ def _drawn(images: Path, image: Image, boxes: dict[int, list[Annotation]], coco:
     corners = np.array([[x, y, x + w, y + h] for x, y, w, h in (box["bbox"] for box in found)], np.float32)
     scores = [score for box in found if (score := box["score"]) is not None]
     shown = scores if len(scores) == len(found) else None
-    return draw_boxes(rgb, corners, [names[box["category_id"]] for box in found], shown)
+    return draw_boxes(rgb, corners, [names[box["category_id"]] for box in found], shown, class_colors(names.values()))

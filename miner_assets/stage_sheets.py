@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from miner_assets.logic.sampling import thin
-from miner_resources.images import contact_sheet, draw_boxes, encode_image
+from miner_resources.drawn_boxes import draw_boxes
+from miner_resources.images import contact_sheet, encode_image
+from miner_resources.palette import class_colors
 from miner_resources.records import Rgb, Stage
 from miner_resources.storage import Storage
 from miner_resources.thumbnails import read_thumbnail
@@ -71,7 +73,9 @@ def repeats_sheet(storage: Storage, video_id: str, frames: pl.DataFrame, decided
     return _write(storage, Stage.EMBED, video_id, tiles)
 
 
-def boxes_sheet(storage: Storage, video_id: str, frames: pl.DataFrame, boxes: pl.DataFrame) -> Path | None:
+def boxes_sheet(
+    storage: Storage, video_id: str, frames: pl.DataFrame, boxes: pl.DataFrame, classes: Iterable[str] = ()
+) -> Path | None:
     """The frames with the surest boxes of each class, drawn.
 
     Args:
@@ -79,6 +83,7 @@ def boxes_sheet(storage: Storage, video_id: str, frames: pl.DataFrame, boxes: pl
         video_id: the video.
         frames: rows of `FRAMES_SCHEMA`.
         boxes: rows of `DETECTIONS_SCHEMA` to draw.
+        classes: of the project, so that each has its colour of everywhere else.
 
     Returns:
         the picture's path, None if there is nothing to show.
@@ -86,6 +91,7 @@ def boxes_sheet(storage: Storage, video_id: str, frames: pl.DataFrame, boxes: pl
     folder = storage.raw_frames(video_id)
     rows = {row["frame_index"]: row for row in frames.iter_rows(named=True)}
     by_frame = boxes.partition_by("frame_index", as_dict=True)
+    colors = class_colors([*classes, *boxes["category"].unique().sort()])
     tiles: list[Tile] = []
     for index in _surest(boxes, BOXED_SHOWN):
         row = rows[index]
@@ -95,7 +101,7 @@ def boxes_sheet(storage: Storage, video_id: str, frames: pl.DataFrame, boxes: pl
             corners = found.select("x", "y", x2=pl.col("x") + pl.col("w"), y2=pl.col("y") + pl.col("h")).to_numpy()
             scores = None if found["score"].has_nulls() else found["score"].to_list()
             scaled = (corners * (small.shape[1] / row["width"])).astype(np.float32)
-            tiles.append((draw_boxes(small, scaled, found["category"].to_list(), scores), _time(row), True))
+            tiles.append((draw_boxes(small, scaled, found["category"].to_list(), scores, colors), _time(row), True))
     return _write(storage, Stage.DETECT, video_id, tiles, columns=BOX_COLUMNS, tile_width=BOX_TILE_WIDTH)
 
 

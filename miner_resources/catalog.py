@@ -16,7 +16,7 @@ from miner_resources.events import Decision, Removal, has_pending
 from miner_resources.pacing import Pool
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
 from miner_resources.registry.database import transaction
-from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.ledger import FAILED, derive_status
 from miner_resources.registry.pools import load_pool, load_pools, save_pool
 from miner_resources.registry.records import Keyword, RebuildReport, SearchResult, Statistics
 from miner_resources.registry.rows import (
@@ -96,6 +96,18 @@ class Catalog:
                     videos = [video for video in videos if video.status is Status.SKIPPED]
                 decisions = [Decision(video_id=video.video_id, status=status, decided_at=now) for video in videos]
                 self._session.say(connection, decisions)
+
+    def restore_status(self, ids: Iterable[str]) -> None:
+        """Where videos stood before a stage began with them that did not end: what their stages said last counts."""
+        for chunk in _chunks(list(ids)):
+            with self._session.writing() as connection:
+                videos = select_videos(connection, f"WHERE video_id {_ANY_OF}", chunk)
+                said: dict[str, list[StageRecord]] = {}
+                for record in select_stage_records(connection, f"WHERE video_id {_ANY_OF}", chunk):
+                    said.setdefault(record.video_id, []).append(record)
+                busy = [video for video in videos if video.status in _RUNNING]
+                restored = [replace(video, status=derive_status(said.get(video.video_id, []))) for video in busy]
+                save(connection, "videos", restored)
 
     def mark_complete(self, ids: Iterable[str]) -> None:
         """Set the status of videos that are in the dataset."""

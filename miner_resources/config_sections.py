@@ -156,13 +156,21 @@ class ExtractionConfig(Section):
     """Sampling frames."""
 
     force: bool = Field(default=False, description="extract again even if nothing changed")
-    strategy: Literal["interval", "time", "keyframe"] = Field(default="interval", description="which frames")
+    strategy: Literal["interval", "time", "keyframe", "scene"] = Field(default="interval", description="which frames")
     interval: int = Field(default=30, ge=1, description="interval: every n-th frame")
     seconds: float = Field(default=1.0, gt=0, description="time: seconds between frames")
+    scene_threshold: float = Field(
+        default=3.0, ge=1, description="scene: a cut changes the picture so many times more than the frames around it"
+    )
+    scene_min_change: float = Field(
+        default=10.0, ge=0, le=765, description="scene: least change of a cut in levels of luma and chroma"
+    )
+    scene_min_seconds: float = Field(default=0.6, ge=0, description="scene: shots are at least this long")
     max_frames: int | None = Field(default=None, ge=1, description="thin evenly to this many frames per video")
     max_side: int | None = Field(default=None, ge=16, description="shrink so that the longer side has this many pixels")
     image_format: Literal["jpg", "png", "webp"] = Field(default="jpg", description="file format of frames")
     quality: int = Field(default=95, ge=1, le=100, description="JPEG and WebP quality")
+    workers: BatchSize = Field(default="auto", description="videos decoded at a time; auto: one for each CPU core")
 
 
 def _auto_threshold(values: object, key: str, model_key: str, task: str, default_model: str) -> object:
@@ -259,13 +267,20 @@ class DetectionConfig(Section):
         return _auto_threshold(values, "confidence_threshold", "detector", DETECTION, "grounding-dino")
 
 
+ExportFormat = Literal["coco", "yolo", "webdataset", "hf", "labelstudio", "fiftyone", "manifest"]
+"""What `dataset export` and `dataset.formats` can write; docs/export.md describes each."""
+
+
 class DatasetConfig(Section):
     """Putting the dataset together."""
 
     splits: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
     )
-    formats: list[Literal["coco"]] = Field(default_factory=lambda: ["coco"], description="formats to write")
+    formats: list[ExportFormat] = Field(
+        default_factory=lambda: ["coco"],
+        description="formats to write into dataset/exports; coco is always there as detections/annotations.json",
+    )
 
     @field_validator("splits")
     @classmethod

@@ -179,6 +179,10 @@ class Storage:
         """Splits, exports and the record of what the dataset was made of."""
         return self.root / "dataset"
 
+    def export(self, name: str) -> Path:
+        """Folder of the dataset in another format."""
+        return self.dataset / "exports" / name
+
     @property
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""

@@ -18,6 +18,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from miner_resources.av1_packets import PacketTrimmer
 from miner_resources.errors import CorruptMedia
 from miner_resources.records import Rgb
 from miner_resources.video_file import CONVERT, DOWNLOAD_AGAIN, codec_name, open_video
@@ -42,6 +43,7 @@ class PacketDecoder:
         self._has_begun = False
         self._codec = stream.codec_context
         self._can_thin = codec_name(stream) in _SAFE_TO_THIN
+        self._trimmer = PacketTrimmer() if codec_name(stream) == "av1" else None
         self._waits_for_keyframe = False
 
     def send(self, packet: "Packet[VideoStream]", *, needed: bool = True) -> list[VideoFrame]:
@@ -55,6 +57,11 @@ class PacketDecoder:
             self.lost += self._has_begun
             return []
         self._waits_for_keyframe = False
+        if self._trimmer:
+            trimmed = _with_data(packet, self._trimmer.trim(bytes(packet)))
+            packet = packet if needed else trimmed
+            if not packet.size:
+                return []
         if self._can_thin:
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
         try:
@@ -74,6 +81,15 @@ class PacketDecoder:
             return []
         finally:
             self._codec.flush_buffers()
+
+
+def _with_data(packet: "Packet[VideoStream]", data: bytes) -> "Packet[VideoStream]":
+    """The packet itself, or one of the same time with other data."""
+    if len(data) == packet.size:
+        return packet
+    other: Packet[Any] = Packet(data)
+    other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+    return other
 
 
 def nothing_decodable(path: Path, codec: str) -> CorruptMedia:

@@ -43,8 +43,9 @@ def dev(
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
-    os.environ[ADDRESS] = _serve_pictures(storage)
-    err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
+    os.environ[ADDRESS] = pages = _serve_pages(storage)
+    addresses = f"UI on http://127.0.0.1:{port}; frames and boxes on {pages}"
+    err.print(f"Dagster home {home}; {addresses}; Ctrl-C stops it", highlight=False, markup=False, soft_wrap=True)
     workspace_file = str(shipped("workspace.yaml"))
     if watch:
         _switch_on(workspace_file)
@@ -53,8 +54,10 @@ def dev(
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def _serve_pictures(storage: Storage) -> str:
-    """Start the server of pictures, which ends with this process or with what replaces it, and return its address.
+def _serve_pages(storage: Storage) -> str:
+    """Start the pages of `explore`, which end with this process or with what replaces it, and return their address.
+
+    They also serve the pictures that the UI shows.
 
     Always on the same port if it can be had: the address is part of what Dagster remembers about a run.
     """
@@ -65,7 +68,7 @@ def _serve_pictures(storage: Storage) -> str:
     if port != usual:
         err.print(f"port {usual} is taken: previews of earlier runs do not show, new ones do", highlight=False)
     heard, held = os.pipe()
-    command = [sys.executable, "-m", "miner_assets.picture_server", str(storage.root), str(port)]
+    command = [sys.executable, "-m", "miner_assets.explore.server", str(storage.root), str(port)]
     subprocess.Popen(command, stdin=heard)
     os.close(heard)
     os.set_inheritable(held, True)

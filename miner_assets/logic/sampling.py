@@ -2,6 +2,7 @@
 
 The stage `frames` reads the index (`video_index.PacketIndex` is a `Timeline`), asks here which frames to take, and
 decodes exactly those. To add a strategy: a function from `Timeline` to frame indexes, and its name in `choose_frames`.
+The strategy `scene` needs the pictures: `scenes`.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from miner_assets.stage_sheets import boxes_sheet, frames_sheet, repeats_sheet
-from miner_resources.images import DROPPED, KEPT, encode_image, label_color, read_image
+from miner_resources.images import DROPPED, KEPT, encode_image, read_image
+from miner_resources.palette import class_colors
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, Rgb
 from miner_resources.storage import Storage
 
@@ -81,8 +82,8 @@ def test_a_rare_class_is_not_crowded_out(storage: Storage) -> None:
     sheet = read_image(path)
     assert sum(shows(sheet, color(number), 20_000) for number in range(30)) == 12
     assert shows(sheet, color(29))
-    assert shows(sheet, label_color("cat"), 200)
-    assert shows(sheet, label_color("car"), 2000)
+    assert shows(sheet, class_colors(["car", "cat"])["cat"], 200)
+    assert shows(sheet, class_colors(["car", "cat"])["car"], 2000)
 
 
 def test_boxes_without_scores_are_shown(storage: Storage) -> None:
@@ -91,7 +92,7 @@ def test_boxes_without_scores_are_shown(storage: Storage) -> None:
     boxes = pl.DataFrame([row | {"x": 20.0, "y": 10.0, "w": 100.0, "h": 60.0}], schema=DETECTIONS_SCHEMA)
     path = boxes_sheet(storage, "v", frames, boxes)
     assert path is not None
-    assert shows(read_image(path), label_color("car"), 200)
+    assert shows(read_image(path), class_colors(["car"])["car"], 200)
 
 
 def test_nothing_to_show_leaves_no_old_picture(storage: Storage) -> None:
