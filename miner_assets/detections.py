@@ -14,6 +14,7 @@ import polars as pl
 
 from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.frame_stage import FrameStage, Plan
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.boxes import confident
@@ -188,6 +189,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
     group_name="labelling",
     kinds={"detector"},
     pool="gpu",
+    op_tags=takes(cpus=2, gpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=150),

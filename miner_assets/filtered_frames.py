@@ -13,6 +13,7 @@ import polars as pl
 
 from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
@@ -203,6 +204,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
     group_name="curation",
     kinds={"siglip"},
     pool="gpu",
+    op_tags=takes(cpus=2, gpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=200),

@@ -14,6 +14,7 @@ import polars as pl
 
 from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.sampling import choose_frames, thin
 from miner_assets.logic.scenes import ShotRule, first_of_shots
@@ -198,6 +199,7 @@ def _cores() -> int:
     group_name="acquisition",
     kinds={"ffmpeg"},
     pool="decode",
+    op_tags=takes(cpus=2),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),

@@ -13,6 +13,7 @@ from miner_assets import automation  # noqa: E402 (the filter above must come fi
 from miner_assets.dataset import dataset  # noqa: E402
 from miner_assets.detections import detections  # noqa: E402
 from miner_assets.embeddings import embeddings  # noqa: E402
+from miner_assets.execution import chosen_executor  # noqa: E402
 from miner_assets.filtered_frames import filtered_frames  # noqa: E402
 from miner_assets.frames import frames  # noqa: E402
 from miner_assets.model_choice import device_settings  # noqa: E402
@@ -24,8 +25,13 @@ from miner_assets.workspace import Workspace  # noqa: E402
 from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels  # noqa: E402
 
 
-def build_definitions(workspace: Workspace) -> dg.Definitions:
-    """Everything over one workspace. The command line calls this with its own configuration."""
+def build_definitions(workspace: Workspace, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:
+    """Everything over one workspace. The command line calls this with its own configuration.
+
+    Args:
+        workspace: the project.
+        executor: of the steps of a run; None: the process of the run.
+    """
     config = workspace.config
     how = device_settings(config)
     return dg.Definitions(
@@ -48,6 +54,5 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
             "image_embedder": ImageEmbedders(**how),
             "object_detector": ObjectDetectors(**how),
         },
-        # Models live in the process of the step: a killed run must not leave a child that keeps the device.
-        executor=dg.in_process_executor,
+        executor=executor or chosen_executor(""),
     )

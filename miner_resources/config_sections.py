@@ -146,6 +146,13 @@ class PrescreenConfig(Section):
     max_pictures: int = Field(default=100, ge=1, le=1000, description="storyboard pictures to look at per video")
 
 
+class AutomationConfig(Section):
+    """What the sensors ask for."""
+
+    videos_per_run: int = Field(default=50, ge=1, le=1000, description="videos that share a run, and its models")
+    runs_at_once: int = Field(default=4, ge=1, le=1000, description="runs over videos that are queued or at work")
+
+
 class ExtractionConfig(Section):
     """Sampling frames."""
 

@@ -35,13 +35,14 @@ def dev(
 
       video-miner dev my.yaml --watch     # then: video-miner keywords add "forklift warehouse"
     """
-    from miner_assets.instance import prepare_home, shipped
+    from miner_assets.instance import open_instance, prepare_home, shipped
     from miner_assets.metadata import ADDRESS
     from miner_resources.storage import Storage
 
     config = project_config(output, files or [])
     storage = Storage(config.output_dir)
     home = prepare_home(storage)
+    open_instance(storage).dispose()
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
