@@ -61,7 +61,7 @@ def dataset(
         context.log.info("%d videos left out without detections: %s", len(report.unlabelled), report.unlabelled)
     coco = read_coco(workspace.storage.annotations)
     yield _not_leaking(workspace, coco)
-    problems = check_coco(coco)
+    problems = check_coco(coco, files={path.name for path in workspace.storage.deduplicated_frames.iterdir()})
     yield dg.AssetCheckResult(check_name=COCO_CHECK, passed=not problems, metadata={"problems": "; ".join(problems)})
     splits = [(each.split, each.category or "all", each.images, each.annotations) for each in dataset_summary(coco)]
     yield dg.MaterializeResult(

@@ -52,7 +52,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
     """Looks for the classes with an open-set detector."""
 
     def __init__(self, workspace: Workspace, config: DetectionConfig, models: ObjectDetectors) -> None:
-        super().__init__(workspace, Stage.DETECT, force=config.force)
+        super().__init__(workspace, Stage.DETECT, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self._models = models
         # Once: while this runs, another process may fetch a model that is preferred to it.

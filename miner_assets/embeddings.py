@@ -43,7 +43,7 @@ class EmbedStage(FrameStage[Rgb, Floats]):
     """Embeds kept frames and removes near-duplicates within each video."""
 
     def __init__(self, workspace: Workspace, config: DedupConfig, models: ImageEmbedders) -> None:
-        super().__init__(workspace, Stage.EMBED, force=config.force)
+        super().__init__(workspace, Stage.EMBED, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self._models = models
         # Once: while this runs, another process may fetch a model that is preferred to it.

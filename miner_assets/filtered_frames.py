@@ -57,7 +57,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
     """Scores frames against the classes with a text-image model."""
 
     def __init__(self, workspace: Workspace, config: FilterConfig, models: TextImageModels) -> None:
-        super().__init__(workspace, Stage.FILTER, force=config.force)
+        super().__init__(workspace, Stage.FILTER, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self.classes = workspace.config.classes
         self.question = filtering.question(self.classes, config.templates)

@@ -24,6 +24,7 @@ from miner_assets.stage_sheets import frames_sheet
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import ExtractionConfig
+from miner_resources.deadline import time_limit
 from miner_resources.errors import InvalidData, MinerError
 from miner_resources.images import brightness, encode_image, limit_side, sharpness
 from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Video
@@ -90,8 +91,9 @@ class ExtractStage:
                 raise InvalidData(
                     f"the video file of {task.video_id} is missing", remedy="run the stage 'download' first"
                 )
-            index, report = read_index(source), DecodeReport()
-            with self.storage.publish_folder(self.storage.raw_frames(task.video_id)) as folder:
+            limit = time_limit(task.video_id, self.config.timeout_s, "extraction.timeout_s")
+            with limit, self.storage.publish_folder(self.storage.raw_frames(task.video_id)) as folder:
+                index, report = read_index(source), DecodeReport()
                 sampled = _Sampled(task, source, index, report, folder)
                 rows = self._shots(sampled) if self.config.strategy == "scene" else self._planned(sampled)
                 table = pl.DataFrame(rows, schema=FRAMES_SCHEMA).sort("frame_index")

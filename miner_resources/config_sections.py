@@ -41,6 +41,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
 
 
+def _timeout() -> Any:  # noqa: ANN401 (a field)
+    return Field(default=None, gt=0, description="longest time for one video, in seconds; null: no limit")
+
+
 class ClassSpec(Section):
     """One class to mine.
 
@@ -157,6 +161,7 @@ class ExtractionConfig(Section):
     """Sampling frames."""
 
     force: bool = Field(default=False, description="extract again even if nothing changed")
+    timeout_s: float | None = _timeout()
     strategy: Literal["interval", "time", "keyframe", "scene"] = Field(default="interval", description="which frames")
     interval: int = Field(default=30, ge=1, description="interval: every n-th frame")
     seconds: float = Field(default=1.0, gt=0, description="time: seconds between frames")
@@ -199,6 +204,7 @@ class FilterConfig(Section):
     """Keeping frames that show one of the classes."""
 
     force: bool = Field(default=False, description="score again even if nothing changed")
+    timeout_s: float | None = _timeout()
     model: str = Field(default="siglip2-so400m", min_length=1, description=_models("text-image model", TEXT_IMAGE))
     threshold: Fraction01 = Field(
         default=0.25, description="a frame is kept if a class scores at least this; auto: the model's"
@@ -220,6 +226,7 @@ class DedupConfig(Section):
     """Removing near-duplicates within and across videos."""
 
     force: bool = Field(default=False, description="embed again even if nothing changed")
+    timeout_s: float | None = _timeout()
     model: str = Field(
         default="dinov2-base",
         min_length=1,
@@ -253,6 +260,7 @@ class DetectionConfig(Section):
     """Finding boxes on the frames that are unique within their video."""
 
     force: bool = Field(default=False, description="detect again even if nothing changed")
+    timeout_s: float | None = _timeout()
     detector: str = Field(default="grounding-dino", min_length=1, description=_models("detector", DETECTION))
     confidence_threshold: Fraction01 = Field(
         default=0.3, description="boxes below are left out of the dataset; auto: the model's"

@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from miner_resources.av1_packets import PacketTrimmer
+from miner_resources.deadline import check_time
 from miner_resources.errors import CorruptMedia
 from miner_resources.records import Rgb
 from miner_resources.video_file import CONVERT, DOWNLOAD_AGAIN, codec_name, open_video
@@ -107,6 +108,7 @@ def read_packets(container: InputContainer, *streams: VideoStream) -> Iterator["
     """
     try:
         for packet in container.demux(streams) if streams else container.demux():
+            check_time()
             if packet.size:
                 yield packet
     except (av.error.FFmpegError, IndexError):

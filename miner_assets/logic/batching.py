@@ -6,6 +6,7 @@ handed each video as soon as its last frame is done, and writes it down while th
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ class _Open(Generic[K, R]):
     rows: list[R | None]
     missing: int
     error: MinerError | None = None
+    seconds: float = 0.0
 
 
 @dataclass
@@ -46,6 +48,14 @@ class _Slot(Generic[K, R, L]):
     loaded: "Future[L]" = field(repr=False)
 
 
+@dataclass(frozen=True)
+class _Model(Generic[K, L, R]):
+    """What computes a batch, and what says that a video has had enough time."""
+
+    infer: Callable[[list[L]], Sequence[R]]
+    overdue: Callable[[K, float], MinerError | None]
+
+
 def in_batches(
     videos: Iterable[tuple[K, Sequence[I]]],
     *,
@@ -53,6 +63,7 @@ def in_batches(
     infer: Callable[[list[L]], Sequence[R]],
     batch_size: Callable[[], int],
     workers: int,
+    overdue: Callable[[K, float], MinerError | None] = lambda key, seconds: None,  # noqa: ARG005
 ) -> Generator[tuple[K, list[R] | MinerError]]:
     """Compute one row for every item of every video.
 
@@ -63,6 +74,8 @@ def in_batches(
             the videos that it is about; `NotConfigured` and unexpected errors end everything.
         batch_size: asked when the first batch is put together, so that a model is loaded no earlier.
         workers: loader threads.
+        overdue: told after each batch how many seconds a video has taken by now, as its share of its batches; an error
+            that it returns loses the video, unless that is done.
 
     Yields:
         key and rows in the order of its items, or the error that lost the video; each video once, as it completes.
@@ -70,7 +83,9 @@ def in_batches(
     stopped = threading.Event()
     planned = prefetched(_each(videos), ahead=PLANNED, name="plan")
     finished = prefetched(
-        _computed(planned, load, infer, _BatchSize(batch_size, workers), stopped), ahead=FINISHED, name="model"
+        _computed(planned, load, _Model(infer, overdue), _BatchSize(batch_size, workers), stopped),
+        ahead=FINISHED,
+        name="model",
     )
     try:
         # Not `yield from`, which would close `finished`, and wait for the video at hand, before it is told to stop.
@@ -108,7 +123,7 @@ def _each(videos: Iterable[tuple[K, Sequence[I]]]) -> Generator[tuple[K, Sequenc
 def _computed(
     videos: Generator[tuple[K, Sequence[I]]],
     load: Callable[[I], L],
-    infer: Callable[[list[L]], Sequence[R]],
+    model: _Model[K, L, R],
     batches: _BatchSize,
     stopped: threading.Event,
 ) -> Generator[tuple[K, list[R] | MinerError]]:
@@ -130,10 +145,10 @@ def _computed(
             if slot.owner.error:
                 yield from _arrived(slot.owner)
             if len(batch) == size:
-                yield from _compute(batch, infer)
+                yield from _compute(batch, model)
                 batch = []
         if batch:
-            yield from _compute(batch, infer)
+            yield from _compute(batch, model)
 
 
 def _arrivals(slot: _Slot[K, R, L]) -> list[tuple[_Slot[K, R, L], L]]:
@@ -157,7 +172,9 @@ def _look_ahead(
             if not items:
                 yield owner
             for position, item in enumerate(items):
-                waiting.append(_Slot(owner, position, pool.submit(load, item)))
+                # The rest of a lost video is not worth loading.
+                loaded: Future[L] = pool.submit(load, item) if owner.error is None else Future()
+                waiting.append(_Slot(owner, position, loaded))
                 if len(waiting) > batches.ahead:
                     yield waiting.popleft()
         while waiting:
@@ -168,23 +185,29 @@ def _look_ahead(
 
 
 def _compute(
-    batch: Sequence[tuple[_Slot[K, R, L], L]], infer: Callable[[list[L]], Sequence[R]]
+    batch: Sequence[tuple[_Slot[K, R, L], L]], model: _Model[K, L, R]
 ) -> Iterator[tuple[K, list[R] | MinerError]]:
     owners = list({id(slot.owner): slot.owner for slot, _ in batch}.values())
+    began = time.monotonic()
     try:
-        rows = infer([loaded for _, loaded in batch])
+        rows = model.infer([loaded for _, loaded in batch])
     except NotConfigured:
         raise
     except MinerError as error:
         if len(owners) > 1:
             for owner in owners:
-                yield from _compute([pair for pair in batch if pair[0].owner is owner], infer)
+                yield from _compute([pair for pair in batch if pair[0].owner is owner], model)
             return
         owners[0].error = error
         rows = [None] * len(batch)
+    each = (time.monotonic() - began) / len(batch)
     for (slot, _), row in zip(batch, rows, strict=True):
         slot.owner.rows[slot.position] = row
+        slot.owner.seconds += each
         yield from _arrived(slot.owner)
+    for owner in owners:
+        if owner.missing and owner.error is None:
+            owner.error = model.overdue(owner.key, owner.seconds)
 
 
 def _arrived(owner: _Open[K, R]) -> Iterator[tuple[K, list[R] | MinerError]]:

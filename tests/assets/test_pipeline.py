@@ -231,6 +231,22 @@ def test_broken_files_fail_alone_and_are_not_tried_again(demo_videos: Path, tmp_
     assert (again.did_work, loads, failed_in(again)) == (False, 0, failed_in(done))
 
 
+@pytest.mark.parametrize(
+    ("key", "stage"), [("extraction", Stage.EXTRACT), ("filter", Stage.FILTER), ("detection", Stage.DETECT)]
+)
+def test_a_video_that_takes_too_long_fails_alone_and_is_tried_again(
+    key: str, stage: Stage, demo_videos: Path, tmp_path: Path
+) -> None:
+    sources = [demo_videos / "demo_00.mp4"]
+    small = () if key == "extraction" else (f"{key}.batch_size=1",)
+    hasty = run(demo_config(tmp_path / "output", sources, f"{key}.timeout_s=0.000001", *small))
+    assert list(failed_in(hasty).values()) == [stage]
+    (record,) = hasty.failures.values()
+    assert f"the 1e-06 s that {key}.timeout_s allows" in str(record.error)
+    assert f"raise {key}.timeout_s" in str(record.remedy)
+    assert run(demo_config(tmp_path / "output", sources, f"{key}.timeout_s=3600")).ok
+
+
 def test_an_input_that_leads_nowhere_does_not_stop_the_others(demo_videos: Path, tmp_path: Path) -> None:
     config = demo_config(
         tmp_path / "output", [tmp_path / "nothing.mp4", demo_videos / "demo_00.mp4"], "stages=[search,download]"

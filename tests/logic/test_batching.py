@@ -184,3 +184,40 @@ def test_a_model_that_lacks_something_ends_everything() -> None:
     stream = in_batches([("a", [1]), ("b", [2])], load=lambda item: item, infer=infer, batch_size=lambda: 2, workers=1)
     with pytest.raises(NotConfigured):
         list(stream)
+
+
+def test_a_video_that_takes_too_long_is_lost_alone_and_not_loaded_to_its_end() -> None:
+    loaded: list[str] = []
+
+    def load(item: str) -> str:
+        loaded.append(item)
+        return item
+
+    told: list[tuple[str, float]] = []
+
+    def overdue(key: str, seconds: float) -> MinerError | None:
+        told.append((key, seconds))
+        return CorruptMedia(f"{key} is slow", remedy="none") if key == "slow" else None
+
+    videos = [("slow", ["slow"] * 500), ("other", ["other"] * 5)]
+    results = dict(
+        in_batches(videos, load=load, infer=lambda batch: batch, batch_size=lambda: 2, workers=1, overdue=overdue)
+    )
+    assert isinstance(results["slow"], CorruptMedia)
+    assert results["other"] == ["other"] * 5
+    assert loaded.count("slow") < 20
+    assert [key for key, _ in told].count("slow") == 1
+    assert all(seconds >= 0 for _, seconds in told)
+
+
+def test_a_video_that_is_done_is_not_overdue() -> None:
+    late = CorruptMedia("late", remedy="none")
+    stream = in_batches(
+        [("a", [1, 2])],
+        load=lambda item: item,
+        infer=lambda batch: batch,
+        batch_size=lambda: 2,
+        workers=1,
+        overdue=lambda key, seconds: late,
+    )
+    assert list(stream) == [("a", [1, 2])]
