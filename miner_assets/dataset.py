@@ -7,10 +7,12 @@ import dagster as dg
 
 from miner_assets.checks import SHOWN
 from miner_assets.dataset_splits import dataset_crossing, near_duplicate_threshold
-from miner_assets.dataset_step import DatasetStep
+from miner_assets.dataset_step import CARD, DatasetStep
+from miner_assets.funnel import count_funnel
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
 from miner_assets.logic.coco_format import Coco, read_coco
+from miner_assets.logic.funnel import COLUMNS
 from miner_assets.logic.splits import duplicate_edges
 from miner_assets.metadata import picture, table
 from miner_assets.workspace import Workspace
@@ -72,6 +74,8 @@ def dataset(
             "annotations": len(coco["annotations"]),
             "version": step.version(),
             "splits": table(("split", "class", "images", "boxes"), splits),
+            "funnel": table(COLUMNS, [row.cells() for row in count_funnel(workspace, coco)]),
+            "card": dg.MetadataValue.path(workspace.storage.dataset / CARD),
             **picture(workspace.storage, workspace.storage.dataset / "contact_sheet.jpg"),
         },
         data_version=dg.DataVersion(step.keys().version),

@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from miner_assets.dataset_exports import exports_are_current, write_exports
+from miner_assets.dataset_facts import card_facts
 from miner_assets.dataset_splits import Separated, SplitMaker
 from miner_assets.dataset_versions import DatasetVersions, VersionRecord, content_id, counted
 from miner_assets.frame_decisions import frame_decisions
@@ -18,6 +19,7 @@ from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
 from miner_assets.logic.coco_checks import check_coco
 from miner_assets.logic.coco_format import Coco, write_coco
+from miner_assets.logic.dataset_card import dataset_card
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
@@ -33,6 +35,7 @@ RECORD: Final = "made_from.json"
 """In `dataset/`, written last: the keys, the version, the split of each video and the counts."""
 
 SHEET: Final = "contact_sheet.jpg"
+CARD: Final = "README.md"
 
 VERSIONED: Final = ("classes", "rights", "extraction", "filter", "dedup", "detection")
 """Settings that change what is in a dataset, besides its own; a version remembers them."""
@@ -265,6 +268,12 @@ class DatasetStep:
         if coco["images"]:
             with self.storage.publish_file(folder / SHEET) as target:
                 dataset_sheet(self.storage.deduplicated_frames, coco, target)
+        version = self._versions.find(report.version).record
+        facts = card_facts(
+            self.workspace, self.config, coco, self._unique, (report.version, version.split, version.similarity)
+        )
+        with self.storage.publish_file(folder / CARD) as target:
+            target.write_text(dataset_card(facts), encoding="utf-8")
         # Last: while it is not there, or an older one is, the next run writes everything again.
         with self.storage.publish_file(folder / RECORD) as target:
             target.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")

@@ -283,6 +283,10 @@ class DetectionConfig(Section):
 class DatasetConfig(Section):
     """Putting the dataset together."""
 
+    name: str = Field(default="Mined with Video Miner", min_length=1, description="title of the dataset card")
+    description: str = Field(default="", description="a sentence or two for the dataset card")
+    contact: str = Field(default="", description="whom to ask for a takedown, for the dataset card")
+
     splits: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
     )

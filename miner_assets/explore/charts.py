@@ -1,6 +1,5 @@
 """Numbers behind the charts: classes, scores, similarities, the funnel by keyword, videos."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from miner_assets.explore.index import Fate, ProjectIndex
+from miner_assets.logic.funnel import Came, FunnelRow, by_keyword
 from miner_resources.records import StageRecord, Video
 
 SCORE_EDGES: Final = (
@@ -17,7 +17,6 @@ SCORE_EDGES: Final = (
 """Narrow at both ends, where the scores of sigmoid models crowd."""
 BOX_EDGES: Final = tuple(round(step / 20, 2) for step in range(21))
 SIMILARITY_EDGES: Final = tuple(round(0.8 + step / 100, 2) for step in range(21))
-NO_KEYWORD: Final = ""
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,6 @@ class ClassCount:
     name: str
     color: str
     frames: int
-    unique: int
-    boxes: int
-
-
-@dataclass(frozen=True)
-class FunnelRow:
-    """From what a search found to boxes; a video counts for the keyword that registered it first."""
-
-    keyword: str
-    found: int
-    left_out: int
-    videos: int
-    downloaded: int
-    frames: int
-    kept: int
     unique: int
     boxes: int
 
@@ -101,28 +85,18 @@ def similarity_bars(index: ProjectIndex) -> list[Bar]:
 
 def count_funnel(index: ProjectIndex) -> list[FunnelRow]:
     """One row per keyword in the order of their names, last the videos that no search found."""
-    found = Counter(result.keyword for result in index.artifacts.found)
-    left_out = Counter(result.keyword for result in index.artifacts.found if result.reason)
-    rows = {row.video.video_id: row for row in count_videos(index)}
-    members: dict[str, list[VideoRow]] = {keyword: [] for keyword in found}
-    for row in rows.values():
-        members.setdefault(row.video.source_keyword or NO_KEYWORD, []).append(row)
     downloaded = index.artifacts.downloaded
-    table = [
-        FunnelRow(
-            keyword,
-            found[keyword] if keyword else len(videos),
-            left_out[keyword],
-            len(videos),
-            sum(row.video.video_id in downloaded for row in videos),
-            sum(row.frames for row in videos),
-            sum(row.kept for row in videos),
-            sum(row.unique for row in videos),
-            sum(row.boxes for row in videos),
+    came = {
+        row.video.video_id: Came(
+            downloaded=row.video.video_id in downloaded,
+            frames=row.frames,
+            kept=row.kept,
+            unique=row.unique,
+            boxes=row.boxes,
         )
-        for keyword, videos in members.items()
-    ]
-    return sorted(table, key=lambda row: (row.keyword == NO_KEYWORD, row.keyword))
+        for row in count_videos(index)
+    }
+    return by_keyword(index.artifacts.found, index.videos.values(), came)
 
 
 def count_videos(index: ProjectIndex) -> list[VideoRow]:
