@@ -16,6 +16,7 @@ from miner_assets.commands.dataset import dataset
 from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
 from miner_assets.commands.explore import explore
+from miner_assets.commands.find import find
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
 from miner_assets.commands.models import models
 from miner_assets.commands.preview import preview
@@ -40,6 +41,7 @@ app.command("queries")(queries)
 app.command("preview")(preview)
 app.add_typer(models, name="models")
 app.add_typer(dataset, name="dataset")
+app.command("find")(find)
 app.command("explore")(explore)
 app.command("dev")(dev)
 app.command("doctor")(doctor)
