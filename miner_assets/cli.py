@@ -22,6 +22,7 @@ from miner_assets.commands.models import models
 from miner_assets.commands.preview import preview
 from miner_assets.commands.queries import queries
 from miner_assets.commands.registry import keywords, registry
+from miner_assets.commands.thresholds import thresholds
 
 app = typer.Typer(
     name="video-miner",
@@ -41,6 +42,7 @@ app.command("queries")(queries)
 app.command("preview")(preview)
 app.add_typer(models, name="models")
 app.add_typer(dataset, name="dataset")
+app.command("thresholds")(thresholds)
 app.command("find")(find)
 app.command("explore")(explore)
 app.command("dev")(dev)
