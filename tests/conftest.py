@@ -31,6 +31,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("miner_resources.web.fetch.FIRST_PAUSE_S", 0.01)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests of real servers and daemons mostly wait."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The contract of adapters as a table: how many of its assertions each family has passed."""
     counts: dict[str, Counter[str]] = {}

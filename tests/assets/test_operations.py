@@ -101,6 +101,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Generator[Project]:
     ids = register_inputs(workspace).video_ids
     with dagster_home(config.output_dir), open_instance(workspace.storage) as instance:
         instance.add_dynamic_partitions("videos", ids)
+    settings = workspace.storage.dagster_home / "dagster.yaml"
+    settings.write_text(settings.read_text().replace("poll_interval_seconds: 30", "poll_interval_seconds: 2"))
     port = free_port()
     with running_dev(folder / "dev.log", file, "--port", port) as process:
         found = Project(config, ids, port, process)
