@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The command line's tables fold at the width of the terminal, which differs from place to place.
 os.environ["COLUMNS"] = "200"
-# One process per worker is enough for two cores: libraries that start a thread per core in each only get in their own way.
+# Libraries that start a thread for each processor, in each worker, get in the way of each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _status = 0
