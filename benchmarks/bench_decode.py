@@ -35,8 +35,8 @@ from miner_resources.images import encode_image
 from miner_resources.video_index import read_index
 from miner_resources.video_reader import decode_frames
 
-AGAINST_ALL = {"h264": 0.60, "h264-nob": 0.80, "vp9": 0.65, "av1": 0.70}
-AGAINST_FFMPEG = {"h264": 0.60, "vp9": 0.80, "av1": 0.90}
+AGAINST_ALL = {"h264": 0.60, "h264-nob": 0.80, "vp9": 0.65, "vp9-2s": 0.65, "av1": 0.70}
+AGAINST_FFMPEG = {"h264": 0.60, "vp9": 0.80, "vp9-2s": 0.80, "av1": 0.90}
 KEYFRAMES = 0.20
 
 
