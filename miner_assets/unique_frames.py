@@ -84,6 +84,7 @@ class DedupStep:
 
     def run(self) -> UniqueFrames:
         """Decide, then publish the links and, last, the table."""
+        self.storage.clean_temporary()
         with file_lock(self.storage.dedup_lock):
             inputs = UniqueInputs(self.workspace, self._identity)
             stored = inputs.load()
