@@ -14,6 +14,7 @@ import typer
 
 from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
+from miner_assets.commands.find import find
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
 from miner_assets.commands.models import models
 from miner_assets.commands.preview import preview
@@ -35,6 +36,7 @@ app.add_typer(registry, name="registry")
 app.add_typer(keywords, name="keywords")
 app.command("queries")(queries)
 app.command("preview")(preview)
+app.command("find")(find)
 app.add_typer(models, name="models")
 app.command("dev")(dev)
 app.command("doctor")(doctor)

@@ -9,9 +9,9 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import UniqueFrames, unique_across
+from miner_assets.stored_vectors import MODEL, embedder_identity
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
 from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Status, frame_id
