@@ -39,8 +39,8 @@ docs: $(READY)  ## make the generated parts of docs/ anew
 dev: $(READY)  ## the Dagster UI on ./output
 	@$(BIN)/video-miner dev
 
-bench: $(READY)  ## run the benchmarks
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: $(READY)  ## run the benchmarks and write their tables into docs/performance.md (15 minutes at most)
+	@$(BIN)/python benchmarks/run_all.py
 
 clean:  ## remove what make made; never your output folders
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo_output dist *.egg-info

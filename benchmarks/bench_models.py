@@ -25,6 +25,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
+from benchmarks.harness import Result, finish
 from miner_resources.models.catalogue import CHECKPOINTS
 from miner_resources.models.loading import Settings, load_embedder, load_text_image_model
 from miner_resources.models.runtime import choose_device, choose_dtype
@@ -131,19 +132,19 @@ def main() -> None:
     on_gpu = device.startswith("cuda")
     settings = Settings(device=device, precision=options.precision, compiled=options.compile)
     where = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{where}, {str(choose_dtype(options.precision, device)).split('.')[-1]}, compiled: {options.compile}\n")
-    print("| model | batch | forward alone, pictures/s | adapter, pictures/s | ratio | goal |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    precision = str(choose_dtype(options.precision, device)).split(".")[-1]
+    how = f"{where}, {precision}, {'compiled' if options.compile else 'not compiled'}"
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    missed = False
+    results: list[Result] = []
     for shape in FULL if on_gpu or options.full else SMALL:
         with tempfile.TemporaryDirectory() as folder:
             batch, bare, ours = measure(shape, build(shape, Path(folder) / "model"), settings)
-        missed |= on_gpu and ours / bare < GOAL
-        verdict = ("≥ 0.85 reached" if ours / bare >= GOAL else "≥ 0.85 MISSED") if on_gpu else "–"
-        print(f"| {shape.name} | {batch} | {bare:.1f} | {ours:.1f} | {ours / bare:.2f} | {verdict} |", flush=True)
-    sys.exit(missed)
+        detail = f"{ours:.1f} and {bare:.1f} pictures/s, batches of {batch}; {how}"
+        results.append(
+            Result(f"{shape.name}: adapter ÷ forward alone", ours / bare, GOAL if on_gpu else None, detail=detail)
+        )
+    finish(results)
 
 
 if __name__ == "__main__":

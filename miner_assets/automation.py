@@ -21,10 +21,6 @@ from miner_resources.queue_report import queue_report, retry_times
 from miner_resources.records import Status, Video
 from miner_resources.storage import stable_hash
 
-VIDEOS_PER_RUN: Final = 50
-RUNS_AT_ONCE: Final = 4
-"""Batches that are queued or at work; more would keep searches and the dataset waiting behind them."""
-
 ENOUGH_FOR_A_DATASET: Final = 500
 """So many new videos are worth a dataset while others are still being mined."""
 
@@ -40,6 +36,8 @@ _ACTIVE: Final = [
 ]
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
+_ASKED_AGAIN: Final = {"dagster/max_retries": "0"}
+"""Whatever ends a run of a sensor, a later tick sees what is left to do; Dagster's own retry would do it twice."""
 
 mine_videos = dg.define_asset_job(
     ALL_STAGES_JOB,
@@ -79,7 +77,8 @@ def new_keywords(
     new = [keyword for keyword in wanted if keyword not in known]
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=f"{stable_hash(keyword)}@{_hour()}", partition_key=keyword) for keyword in wanted
+            dg.RunRequest(run_key=f"{stable_hash(keyword)}@{_hour()}", partition_key=keyword, tags=_ASKED_AGAIN)
+            for keyword in wanted
         ],
         dynamic_partitions_requests=[KEYWORDS.build_add_request(new)] if new else [],
     )
@@ -110,8 +109,10 @@ def new_videos(
     wanted = {video.video_id: video for video in ready if video.video_id in free}
     if not wanted:
         return dg.SkipReason(f"{len(ready)} videos are being mined")
+    how = workspace.config.automation
+    batches = _batches([*keys, *new], wanted, retry_times(workspace.catalog), how.videos_per_run)
     return dg.SensorResult(
-        run_requests=_batches([*keys, *new], wanted, retry_times(workspace.catalog))[: max(0, RUNS_AT_ONCE - active)],
+        run_requests=batches[: max(0, how.runs_at_once - active)],
         dynamic_partitions_requests=[VIDEOS.build_add_request(new)] if new else [],
     )
 
@@ -128,7 +129,9 @@ def finished_videos(
     jobs = [build_dataset.name, *([mine_videos.name] if len(detected) < ENOUGH_FOR_A_DATASET else [])]
     if any(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_ACTIVE)) for job in jobs):
         return dg.SkipReason(f"{len(detected)} videos came through; waiting for the runs under way")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}")])
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{stable_hash(detected)}@{_hour()}", tags=_ASKED_AGAIN)]
+    )
 
 
 @dg.schedule(job=search_keyword, cron_schedule="0 3 * * 1")
@@ -157,8 +160,10 @@ def _cooling(workspace: Workspace, pools: set[str]) -> dict[str, str]:
     return {name: known[name].reason for name in pools if name in known and now < known[name].cooling_until}
 
 
-def _batches(keys: Sequence[str], wanted: dict[str, Video], tried: dict[str, datetime]) -> list[dg.RunRequest]:
-    """Runs over contiguous ranges of partitions, at most `VIDEOS_PER_RUN` each.
+def _batches(
+    keys: Sequence[str], wanted: dict[str, Video], tried: dict[str, datetime], size: int
+) -> list[dg.RunRequest]:
+    """Runs over contiguous ranges of partitions, at most `size` each.
 
     A range holds only videos that are wanted: Dagster marks every key of a failed run as failed.
     """
@@ -166,11 +171,11 @@ def _batches(keys: Sequence[str], wanted: dict[str, Video], tried: dict[str, dat
     places = {key: place for place, key in enumerate(keys)}
     for first, last in contiguous_ranges(keys, set(wanted), set(), 0):
         span = keys[places[first] : places[last] + 1]
-        for start in range(0, len(span), VIDEOS_PER_RUN):
-            batch = span[start : start + VIDEOS_PER_RUN]
+        for start in range(0, len(span), size):
+            batch = span[start : start + size]
             # What came of earlier runs is part of the key, so that work that got on may go on at once.
             work = stable_hash([[key, wanted[key].status.value, str(tried.get(key))] for key in batch])
-            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1]}
+            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1], **_ASKED_AGAIN}
             requests.append(dg.RunRequest(run_key=f"{work}@{_hour()}", tags=tags))
     return requests
 

@@ -17,7 +17,9 @@ from miner_resources.errors import MinerError
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIT_LENGTH_TOLERANCE, Stage
 from miner_resources.storage import Storage
 from miner_resources.tables import read_table
+from miner_resources.video_decoder import first_picture
 from miner_resources.video_facts import read_facts
+from miner_resources.video_file import open_video
 
 DURATION_SLACK: Final = 0.05
 """Share of its duration, and at least two seconds, by which a video may be shorter or longer than promised."""
@@ -33,11 +35,13 @@ class Check:
 
     Attributes:
         problem: what is wrong with a video, None if nothing is.
+        overall: what is wrong with the videos of a run together.
     """
 
     name: str
     description: str
     problem: Callable[[Storage, str], str | None]
+    overall: Callable[[Storage, Sequence[str]], str | None] = lambda storage, video_ids: None  # noqa: ARG005
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocking: bool = False
 
@@ -54,6 +58,8 @@ def evaluate(stage: Stage, storage: Storage, video_ids: Sequence[str]) -> Iterat
     """The checks of a stage over the videos that a run has made artifacts of."""
     for check in CHECKS[stage]:
         found = [(video_id, problem) for video_id in video_ids if (problem := _problem(check, storage, video_id))]
+        if not found and (problem := check.overall(storage, video_ids)):
+            found = [("all", problem)]
         metadata: dict[str, Any] = {"videos": len(video_ids), "problems": len(found)}
         if found:
             metadata["what"] = table(("video", "problem"), found[:SHOWN])
@@ -68,11 +74,12 @@ def _problem(check: Check, storage: Storage, video_id: str) -> str | None:
 
 
 def _duration(storage: Storage, video_id: str) -> str | None:
-    facts = read_facts(storage, video_id)
-    if facts is None or storage.video(video_id) is None:
+    facts, path = read_facts(storage, video_id), storage.video(video_id)
+    if facts is None or path is None:
         return "the video or its facts are missing"
-    if facts.frames < 1:
-        return "it has no frames"
+    with open_video(path) as (container, stream):
+        if facts.frames < 1 or first_picture(container, stream) is None:
+            return "not one frame of it can be decoded"
     promised = facts.video.duration_s
     if not facts.fps or not promised:
         return None
@@ -101,6 +108,15 @@ def _pass_rate(storage: Storage, video_id: str) -> str | None:
     if len(kept) < FEW_FRAMES or not isinstance(share, float) or share <= MOST_PASS:
         return None
     return f"{share:.0%} of {len(kept)} frames pass: the threshold may be too low, or a prompt too general"
+
+
+def _some_pass(storage: Storage, video_ids: Sequence[str]) -> str | None:
+    tables = [storage.scores_table(video_id) for video_id in video_ids]
+    kept = [read_table(path)["kept"] for path in tables if path.exists()]
+    frames = sum(map(len, kept))
+    if frames < FEW_FRAMES or any(column.any() for column in kept):
+        return None
+    return f"none of {frames} frames passes: the threshold may be too high, or the prompts miss what is shown"
 
 
 def _unit_length(storage: Storage, video_id: str) -> str | None:
@@ -132,7 +148,7 @@ CHECKS: Final[Mapping[Stage, tuple[Check, ...]]] = {
     Stage.DOWNLOAD: (
         Check(
             "complete",
-            "Every video has pictures, for about as long as was promised.",
+            "Every video decodes, and has pictures for about as long as was promised.",
             _duration,
             severity=dg.AssetCheckSeverity.WARN,
         ),
@@ -143,8 +159,9 @@ CHECKS: Final[Mapping[Stage, tuple[Check, ...]]] = {
     Stage.FILTER: (
         Check(
             "selective",
-            "The filter does not let nearly every frame of a video pass.",
+            "The filter lets neither nearly every frame of a video pass, nor none of all videos.",
             _pass_rate,
+            overall=_some_pass,
             severity=dg.AssetCheckSeverity.WARN,
         ),
     ),

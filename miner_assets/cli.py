@@ -12,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from miner_assets.commands.dataset import dataset
 from miner_assets.commands.dev import dev
 from miner_assets.commands.doctor import doctor
+from miner_assets.commands.explore import explore
 from miner_assets.commands.find import find
 from miner_assets.commands.mine import demo, run_config, show_config, validate_config
 from miner_assets.commands.models import models
@@ -34,10 +36,12 @@ app.command("validate-config")(validate_config)
 app.command("show-config")(show_config)
 app.add_typer(registry, name="registry")
 app.add_typer(keywords, name="keywords")
+app.add_typer(dataset, name="dataset")
 app.command("queries")(queries)
 app.command("preview")(preview)
 app.command("find")(find)
 app.add_typer(models, name="models")
+app.command("explore")(explore)
 app.command("dev")(dev)
 app.command("doctor")(doctor)
 

@@ -10,24 +10,35 @@ from typing import Any, Final
 
 import polars as pl
 
+from miner_assets.dataset_exports import exports_are_current, write_exports
+from miner_assets.dataset_facts import card_facts
+from miner_assets.dataset_splits import Separated, SplitMaker
+from miner_assets.dataset_versions import DatasetVersions, VersionRecord, content_id, counted
+from miner_assets.frame_decisions import frame_decisions
 from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
-from miner_assets.logic.coco_checks import check_coco, dataset_summary
+from miner_assets.logic.coco_checks import check_coco
 from miner_assets.logic.coco_format import Coco, write_coco
-from miner_assets.logic.splits import assign_splits, duplicate_edges
+from miner_assets.logic.dataset_card import dataset_card
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
-from miner_resources.errors import InvalidData
+from miner_resources.errors import InvalidData, NotFound
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRAMES_SCHEMA, Json, Stage
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table
 from miner_resources.video_facts import read_facts
-from miner_resources.video_source import content_hash
+from miner_resources.video_source import content_hash, utc_now
 from miner_resources.web.rights import violation
 
 RECORD: Final = "made_from.json"
-"""In `dataset/`, which is published last: the keys, the split of each video and the counts."""
+"""In `dataset/`, written last: the keys, the version, the split of each video and the counts."""
+
+SHEET: Final = "contact_sheet.jpg"
+CARD: Final = "README.md"
+
+VERSIONED: Final = ("classes", "rights", "extraction", "filter", "dedup", "detection")
+"""Settings that change what is in a dataset, besides its own; a version remembers them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class DatasetReport:
 
     Attributes:
         unlabelled: videos left out because no detector has looked at them.
+        version: the id of what was written.
     """
 
     images: int
@@ -43,6 +55,7 @@ class DatasetReport:
     unlabelled: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     per_class: dict[str, int] = field(default_factory=dict[str, int])
+    version: str = ""
 
 
 class DatasetStep:
@@ -53,6 +66,7 @@ class DatasetStep:
         self.storage = workspace.storage
         self.config = config
         self.detection = workspace.config.detection
+        self._versions = DatasetVersions(workspace.storage)
 
     @cached_property
     def _unique(self) -> pl.DataFrame:
@@ -96,18 +110,26 @@ class DatasetStep:
         """Whether the dataset is there and up to date."""
         record = self._record()
         keys = self.keys()
-        return (record.get("compute_key"), record.get("decision_key")) == (keys.compute, keys.decision) and (
-            self.storage.annotations.exists()
+        return (
+            (record.get("compute_key"), record.get("decision_key")) == (keys.compute, keys.decision)
+            and self.storage.annotations.exists()
+            and "version" in record
+            and self._versions.exists(record["version"])
+            and exports_are_current(self.workspace, self.config.formats)
         )
+
+    def version(self) -> str:
+        """The id of the version that is there."""
+        return str(self._record().get("version", ""))
 
     def items(self) -> int:
         """Images in the dataset."""
         return int(self._record().get("images", 0))
 
     def run(self) -> DatasetReport:
-        """Write annotations, pictures and, last, the folder `dataset/`."""
+        """Write annotations and pictures, keep them as a version, fill `dataset/`, its record and its exports last."""
         unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
-        frames, splits, warnings = self._frames()
+        frames, separated = self._frames()
         coco = self._coco(frames)
         problems = check_coco(coco, files=set(frames["file_name"]))
         if problems:
@@ -117,12 +139,15 @@ class DatasetStep:
         with self.storage.publish_file(self.storage.annotations) as target:
             write_coco(target, coco)
         self._publish_visualizations(coco)
-        counts = [count for count in dataset_summary(coco) if count.category]
-        per_class: dict[str, int] = {}
-        for count in counts:
-            per_class[str(count.category)] = per_class.get(str(count.category), 0) + count.annotations
-        report = DatasetReport(len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class)
-        self._publish_folder(coco, splits, report)
+        version_id = self._publish_version(coco, separated)
+        warnings = [*separated.splits.warnings]
+        per_class = counted(coco)["per_class"]
+        report = DatasetReport(
+            len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class, version_id
+        )
+        self._publish_folder(coco, separated.splits.split_of, report)
+        write_exports(self.workspace, self.config.formats)
+        self._versions.prune(self.config.keep_versions, version_id)
         self.confirm()
         return report
 
@@ -135,23 +160,17 @@ class DatasetStep:
         records = self.workspace.catalog.stage_records(stage=Stage.DETECT)
         return [record.video_id for record in records if record.status == "done"]
 
-    def _frames(self) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
-        """Rows of `DATASET_FRAMES_SCHEMA`, the split of each video, and warnings."""
+    def _frames(self) -> tuple[pl.DataFrame, Separated]:
+        """Rows of `DATASET_FRAMES_SCHEMA`, and how the splits came about."""
         kept = self._unique.filter(pl.col("kept") & pl.col("video_id").is_in(list(self._labelled)))
-        counts: dict[str, int] = dict(kept.group_by("video_id", maintain_order=True).len().iter_rows())
         previous = self._record().get("splits") if self._record().get("ratios") == self.config.splits else None
-        edges = duplicate_edges(self._unique)
-        splits = assign_splits(counts, edges, self.config.splits, previous=previous)
+        separated = SplitMaker(self.workspace, self.config).make(self._unique, kept, self._boxes, previous)
         parts = [
             self._frames_of(video_id, rows) for (video_id,), rows in kept.group_by("video_id", maintain_order=True)
         ]
         table = pl.concat(parts) if parts else pl.DataFrame(schema=_WITHOUT_SPLIT)
-        split = pl.col("video_id").replace_strict(splits.split_of, return_dtype=pl.String)
-        return (
-            table.with_columns(split=split).select(DATASET_FRAMES_SCHEMA.names()),
-            splits.split_of,
-            [*splits.warnings],
-        )
+        split = pl.col("video_id").replace_strict(separated.splits.split_of, return_dtype=pl.String)
+        return table.with_columns(split=split).select(DATASET_FRAMES_SCHEMA.names()), separated
 
     def _frames_of(self, video_id: object, unique: pl.DataFrame) -> pl.DataFrame:
         name = str(video_id)
@@ -163,15 +182,20 @@ class DatasetStep:
         extra = {"file_name": pl.Series(names, dtype=pl.String), "sha256": pl.Series(hashes, dtype=pl.String)}
         return table.with_columns(**extra).select(_WITHOUT_SPLIT.names())
 
-    def _coco(self, frames: pl.DataFrame) -> Coco:
+    @cached_property
+    def _boxes(self) -> pl.DataFrame:
+        """Boxes of the configured classes that are sure enough, on frames of labelled videos."""
         tables = [read_table(self.storage.detections_table(name), DETECTIONS_SCHEMA) for name in self._labelled]
         boxes = pl.concat(tables) if tables else DETECTIONS_SCHEMA.to_frame()
         known = boxes.filter(pl.col("category").is_in(list(self.workspace.config.classes)))
         sure = confident(known, self.detection.confidence_threshold, self.detection.class_agnostic_nms)
+        return sure.select(DETECTIONS_SCHEMA.names())
+
+    def _coco(self, frames: pl.DataFrame) -> Coco:
         return build_coco(
             [self._source(name) for name in frames["video_id"].unique(maintain_order=True)],
             frames,
-            sure.select(DETECTIONS_SCHEMA.names()),
+            self._boxes,
             classes=list(self.workspace.config.classes),
             version=version("video-miner"),
         )
@@ -190,9 +214,36 @@ class DatasetStep:
         else:
             self.storage.discard(self.storage.visualizations)
 
+    def _publish_version(self, coco: Coco, separated: Separated) -> str:
+        keys = self.keys()
+        config: dict[str, Json] = self.workspace.config.model_dump(mode="json", include={*VERSIONED})
+        config["dataset"] = self.config.model_dump(mode="json")
+        record = VersionRecord(
+            version=content_id(self.storage.annotations),
+            created_at=utc_now().isoformat(timespec="microseconds"),
+            parent=self._parent(),
+            made_with=version("video-miner"),
+            config=config,
+            inputs={"compute_key": keys.compute, "decision_key": keys.decision, "videos": len(self._labelled)},
+            split=separated.facts(self.config),
+            similarity=separated.similarity(),
+            **counted(coco),
+        )
+        decisions = frame_decisions(self.storage, self.workspace.catalog)
+        self._versions.publish(record, self.storage.annotations, decisions, self.storage.deduplicated_frames)
+        return record.version
+
+    def _parent(self) -> str | None:
+        """The version that was current; another one may stand for it since a takedown."""
+        try:
+            return self._versions.find(self.version()).record.version
+        except NotFound:
+            return None
+
     def _publish_folder(self, coco: Coco, splits: Mapping[str, str], report: DatasetReport) -> None:
         keys = self.keys()
         record = {
+            "version": report.version,
             "compute_key": keys.compute,
             "decision_key": keys.decision,
             "ratios": self.config.splits,
@@ -203,14 +254,29 @@ class DatasetStep:
             "unlabelled": report.unlabelled,
             "warnings": report.warnings,
         }
-        with self.storage.publish_folder(self.storage.dataset) as folder:
-            for split in self.config.splits:
-                images = [image for image in coco["images"] if image["split"] == split]
-                inside = {image["id"] for image in images}
-                boxes = [box for box in coco["annotations"] if box["image_id"] in inside]
-                write_coco(folder / f"annotations_{split}.json", {**coco, "images": images, "annotations": boxes})
-            dataset_sheet(self.storage.deduplicated_frames, coco, folder / "contact_sheet.jpg")
-            (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+        folder = self.storage.dataset
+        for split in self.config.splits:
+            images = [image for image in coco["images"] if image["split"] == split]
+            inside = {image["id"] for image in images}
+            boxes = [box for box in coco["annotations"] if box["image_id"] in inside]
+            with self.storage.publish_file(folder / f"annotations_{split}.json") as target:
+                write_coco(target, {**coco, "images": images, "annotations": boxes})
+        wanted = {f"annotations_{split}.json" for split in self.config.splits}
+        for path in [*folder.glob("annotations_*.json"), folder / SHEET]:
+            if path.name not in wanted:
+                self.storage.discard(path)
+        if coco["images"]:
+            with self.storage.publish_file(folder / SHEET) as target:
+                dataset_sheet(self.storage.deduplicated_frames, coco, target)
+        version = self._versions.find(report.version).record
+        facts = card_facts(
+            self.workspace, self.config, coco, self._unique, (report.version, version.split, version.similarity)
+        )
+        with self.storage.publish_file(folder / CARD) as target:
+            target.write_text(dataset_card(facts), encoding="utf-8")
+        # Last: while it is not there, or an older one is, the next run writes everything again.
+        with self.storage.publish_file(folder / RECORD) as target:
+            target.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
 
     def _record(self) -> dict[str, Any]:
         try:

@@ -1,12 +1,13 @@
 """What Dagster loads: the asset graph over the configuration that the environment names.
 
 `VIDEO_MINER_CONFIG` names the configuration files (separated like PATH), `VIDEO_MINER_OUTPUT` overrides `output_dir`.
-Without files, the configuration of the last run in that folder counts.
+Without files, the configuration of the last run in that folder counts. `VIDEO_MINER_EXECUTOR` says where steps run.
 """
 
 import os
 from pathlib import Path
 
+from miner_assets.execution import EXECUTOR, chosen_executor
 from miner_assets.graph import build_definitions
 from miner_assets.workspace import Workspace
 from miner_resources.config_files import load_project
@@ -28,4 +29,4 @@ def configured_workspace() -> Workspace:
     return Workspace.open(config)
 
 
-defs = build_definitions(configured_workspace())
+defs = build_definitions(configured_workspace(), chosen_executor(os.environ.get(EXECUTOR, "")))

@@ -12,13 +12,17 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.frame_stage import FrameStage, Plan
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.boxes import confident
+from miner_assets.logic.moments import best_moments, score_histogram
 from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
+from miner_assets.stage_sheets import boxes_sheet
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DetectionConfig
@@ -48,12 +52,12 @@ class DetectStage(FrameStage[Loaded, Detections]):
     """Looks for the classes with an open-set detector."""
 
     def __init__(self, workspace: Workspace, config: DetectionConfig, models: ObjectDetectors) -> None:
-        super().__init__(workspace, Stage.DETECT, force=config.force)
+        super().__init__(workspace, Stage.DETECT, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self._models = models
-        self._identity = model_identity(workspace.config, Stage.DETECT, config.detector)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, Stage.DETECT, config.detector)
+        self._identity = model_identity(workspace.config, Stage.DETECT, self._name)
         self._classes = list(workspace.config.classes)
         pairs = [(text, name) for name, texts in workspace.config.prompts.items() for text in texts]
         self._query = Query(tuple(text for text, _ in pairs), tuple(name for _, name in pairs), FLOOR)
@@ -116,9 +120,15 @@ class DetectStage(FrameStage[Loaded, Detections]):
             table = pl.concat([plan.old.join(done, on="frame_index", how="semi"), table])
         table = table.sort("frame_index", maintain_order=True)
         looked = {str(index): asked for index, asked in plan.frames.select("frame_index", "asked").iter_rows()}
-        with self.storage.publish_file(self.storage.detections_table(video_id)) as target:
+        sure = confident(table, self.config.confidence_threshold, self.config.class_agnostic_nms)
+        sheet = boxes_sheet(self.storage, video_id, plan.frames, sure, self.workspace.config.classes)
+        path = self.storage.detections_table(video_id)
+        with self.storage.publish_file(path) as target:
             write_table(target, table, plan.task.keys, {FRAMES: json.dumps(looked)})
-        return Outcome(plan.task, self._metrics(len(looked), table))
+        metrics = self._metrics(len(looked), sure) | {"boxes_stored": len(table), "bytes": path.stat().st_size}
+        metrics["score_histogram"] = score_histogram(table, self._classes)
+        metrics["best"] = best_moments(plan.task.video.url, sure, plan.frames, self._classes)
+        return Outcome(plan.task, metrics, sheet)
 
     @property
     def _model(self) -> ObjectDetector:
@@ -161,8 +171,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
             )
         ]
 
-    def _metrics(self, frames: int, table: pl.DataFrame) -> dict[str, Json]:
-        sure = confident(table, self.config.confidence_threshold, self.config.class_agnostic_nms)
+    def _metrics(self, frames: int, sure: pl.DataFrame) -> dict[str, Json]:
         per_class: dict[str, Json] = {name: len(sure.filter(pl.col("category") == name)) for name in self._classes}
         with_boxes = sure["frame_index"].n_unique()
         return {
@@ -170,7 +179,6 @@ class DetectStage(FrameStage[Loaded, Detections]):
             "kept": with_boxes,
             "rejected": frames - with_boxes,
             "boxes": len(sure),
-            "boxes_stored": len(table),
             "per_class": per_class,
         }
 
@@ -181,10 +189,12 @@ class DetectStage(FrameStage[Loaded, Detections]):
     group_name="labelling",
     kinds={"detector"},
     pool="gpu",
+    op_tags=takes(cpus=2, gpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=150),
     check_specs=check_specs(Stage.DETECT, "detections"),
+    metadata=column_schemas.DETECTIONS,
     config_schema=launchpad_schema(DetectionConfig),
 )
 def detections(

@@ -8,14 +8,17 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import deduplicate
-from miner_assets.model_choice import chosen_model
+from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
-from miner_assets.stored_vectors import MODEL, embedder_identity, filter_identity, read_features
+from miner_assets.stage_sheets import repeats_sheet
+from miner_assets.stored_vectors import MODEL, filter_identity, read_features
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
@@ -23,7 +26,7 @@ from miner_resources.gpu_models import ImageEmbedders
 from miner_resources.models.adapter import ImageEmbedder
 from miner_resources.models.catalogue import EMBEDDING, TEXT_IMAGE
 from miner_resources.models.sources import resolve
-from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Rgb, Stage, Video, embeddings_schema
+from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Json, Rgb, Stage, Video, embeddings_schema
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
 
@@ -32,12 +35,12 @@ class EmbedStage(FrameStage[Rgb, Floats]):
     """Embeds kept frames and removes near-duplicates within each video."""
 
     def __init__(self, workspace: Workspace, config: DedupConfig, models: ImageEmbedders) -> None:
-        super().__init__(workspace, Stage.EMBED, force=config.force)
+        super().__init__(workspace, Stage.EMBED, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self._models = models
-        self._identity = embedder_identity(workspace, config)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, self.stage, config.model)
+        self._identity = model_identity(workspace.config, self.stage, self._name, config.resize)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model and pictures. Decision: threshold and which frames passed the filter."""
@@ -89,13 +92,13 @@ class EmbedStage(FrameStage[Rgb, Floats]):
             },
             schema=embeddings_schema(vectors.shape[1]),
         )
-        with self.storage.publish_file(self.storage.embeddings_table(plan.task.video_id)) as target:
+        sheet = repeats_sheet(self.storage, plan.task.video_id, plan.frames, table)
+        path = self.storage.embeddings_table(plan.task.video_id)
+        with self.storage.publish_file(path) as target:
             write_table(target, table, plan.task.keys, {MODEL: self._identity})
-        kept = int(decided.kept.sum())
-        return Outcome(
-            plan.task,
-            {"rows": len(table), "kept": kept, "rejected": len(table) - kept, "dimension": vectors.shape[1]},
-        )
+        kept, size = int(decided.kept.sum()), path.stat().st_size
+        counts: dict[str, Json] = {"rows": len(table), "kept": kept, "rejected": len(table) - kept, "bytes": size}
+        return Outcome(plan.task, counts | {"dimension": vectors.shape[1]}, sheet)
 
     def _known_vectors(self, task: Task) -> pl.DataFrame | None:
         """(frame_index, embedding) computed before, by this stage or, with the same model, by the filter."""
@@ -137,10 +140,12 @@ class EmbedStage(FrameStage[Rgb, Floats]):
     group_name="curation",
     kinds={"dinov2"},
     pool="gpu",
+    op_tags=takes(cpus=2, gpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
     check_specs=check_specs(Stage.EMBED, "embeddings"),
+    metadata=column_schemas.EMBEDDINGS,
     config_schema=launchpad_schema(DedupConfig),
 )
 def embeddings(

@@ -11,10 +11,13 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic import filtering
+from miner_assets.logic.moments import best_moments
 from miner_assets.logic.threshold_preview import StoredScores, ThresholdPreview, preview_thresholds
 from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
@@ -40,15 +43,15 @@ class FilterStage(FrameStage[Rgb, Floats]):
     """Scores frames against the classes with a text-image model."""
 
     def __init__(self, workspace: Workspace, config: FilterConfig, models: TextImageModels) -> None:
-        super().__init__(workspace, Stage.FILTER, force=config.force)
+        super().__init__(workspace, Stage.FILTER, force=config.force, timeout_s=config.timeout_s)
         self.config = config
         self.classes = workspace.config.classes
         self.question = filtering.question(self.classes, config.templates)
         self.thresholds = filtering.thresholds_of(self.classes, config.threshold)
         self._models = models
-        self._identity = model_identity(workspace.config, Stage.FILTER, config.model)
         # Once: while this runs, another process may fetch a model that is preferred to it.
         self._name = chosen_model(workspace.config, Stage.FILTER, config.model)
+        self._identity = model_identity(workspace.config, Stage.FILTER, self._name)
 
     def keys(self, video: Video) -> ArtifactKeys:
         """Compute: model, texts and pictures. Decision: thresholds and which frames."""
@@ -98,7 +101,10 @@ class FilterStage(FrameStage[Rgb, Floats]):
                 link(source, folder / source.name)
             write_table(folder / FEATURES, features, self._features_keys(video_id))
             write_table(folder / "scores.parquet", table, plan.task.keys)
-        return Outcome(plan.task, self._metrics(table, preview), sheet)
+        size = sum((target / name).stat().st_size for name in (FEATURES, "scores.parquet"))
+        found = table.filter("kept").select("frame_index", "score", category="best_class")
+        best = best_moments(plan.task.video.url, found, plan.frames, self.question.classes)
+        return Outcome(plan.task, self._metrics(table, preview) | {"bytes": size, "best": best}, sheet)
 
     @property
     def _model(self) -> TextImageModel:
@@ -184,10 +190,12 @@ class FilterStage(FrameStage[Rgb, Floats]):
     group_name="curation",
     kinds={"siglip"},
     pool="gpu",
+    op_tags=takes(cpus=2, gpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=200),
     check_specs=check_specs(Stage.FILTER, "filtered_frames"),
+    metadata=column_schemas.SCORES,
     config_schema=launchpad_schema(FilterConfig),
 )
 def filtered_frames(

@@ -8,13 +8,13 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from miner_assets.logic.filtering import question
-from miner_assets.logic.similarity import Indices
 from miner_assets.logic.source_links import source_url
 from miner_assets.model_choice import chosen_model
 from miner_assets.stored_scores import read_frames_of
@@ -34,6 +34,8 @@ from miner_resources.images import read_image
 from miner_resources.models.adapter import ImageEmbedder, TextImageModel
 from miner_resources.records import Floats, Stage, frame_id
 from miner_resources.scores import sigmoid
+from miner_resources.similarity import Indices
+from miner_resources.storage import Storage
 
 FRAME_ID: Final = re.compile(r"([A-Za-z0-9_-]{1,128}):(\d{1,12})")
 """A video id and a frame index."""
@@ -77,7 +79,7 @@ class FrameSearch:
         self._notice = notice
         self._track = track
         self._lock = threading.RLock()
-        self._vectors: dict[Stage, StoredVectors] = {}
+        self._vectors: dict[Stage, tuple[int, StoredVectors]] = {}
         self._models: dict[Stage, Any] = {}
 
     def by_text(self, text: str, top: int = 20) -> list[Match]:
@@ -107,7 +109,7 @@ class FrameSearch:
         return self._matches(features, rows[order], sigmoid(logits[order]))
 
     def by_image(self, image: Path | str, top: int = 20) -> list[Match]:
-        """The frames that look like a picture or like another frame, best first, without that frame itself.
+        """The frames that look like a picture or like another frame, best first; such a frame comes first itself.
 
         Compared by the embedder where it can be (it has seen the frames that passed the filter), else by the filter's
         image features. A frame that is stored needs no model.
@@ -134,27 +136,17 @@ class FrameSearch:
         Raises:
             NotFound: there are none by the filter's model.
         """
-        with self._lock:
-            if Stage.FILTER not in self._vectors:
-                found = load_features(self._storage, filter_identity(self._workspace), self._track)
-                if not len(found):
-                    raise self._no_features(found.left_out)
-                if found.left_out:
-                    self._notice(
-                        f"{found.left_out} videos are not searched: their features are of another model or of older "
-                        f"frames; run the stage '{Stage.FILTER}' again"
-                    )
-                self._vectors[Stage.FILTER] = found
-            return self._vectors[Stage.FILTER]
+        folder = self._storage.filtered_frames("any").parent
+        found = self._stored(Stage.FILTER, folder, self._identity[Stage.FILTER], load_features)
+        if not len(found):
+            raise self._no_features(found.left_out)
+        return found
 
     @property
     def embeddings(self) -> StoredVectors:
         """Embeddings of the frames that passed the filter; may be empty."""
-        with self._lock:
-            if Stage.EMBED not in self._vectors:
-                identity = embedder_identity(self._workspace, self._config.dedup)
-                self._vectors[Stage.EMBED] = load_embeddings(self._storage, identity, self._track)
-            return self._vectors[Stage.EMBED]
+        folder = self._storage.embeddings_table("any").parent
+        return self._stored(Stage.EMBED, folder, self._identity[Stage.EMBED], load_embeddings)
 
     def release(self) -> None:
         """Free the devices' memory; vectors stay."""
@@ -162,6 +154,29 @@ class FrameSearch:
             for model in self._models.values():
                 model.release()
             self._models.clear()
+
+    def _stored(
+        self, stage: Stage, folder: Path, identity: str, load: Callable[[Storage, str, Track], StoredVectors]
+    ) -> StoredVectors:
+        """The vectors that a stage has stored, read again when it has run since."""
+        with self._lock:
+            state = folder.stat().st_mtime_ns if folder.exists() else 0  # artifacts come by a rename there
+            known = self._vectors.get(stage)
+            if known is None or known[0] != state:
+                self._vectors.pop(stage, None)  # never two of them in memory
+                known = self._vectors[stage] = (state, load(self._storage, identity, self._track))
+                if stage is Stage.FILTER and known[1].left_out and len(known[1]):
+                    self._notice(
+                        f"{known[1].left_out} videos are not searched: their features are of another model or of older "
+                        f"frames; run the stage '{stage}' again"
+                    )
+            return known[1]
+
+    @cached_property
+    def _identity(self) -> dict[Stage, str]:
+        # Once: it may mean to hash the weights in a folder.
+        embedder = embedder_identity(self._workspace, self._config.dedup)
+        return {Stage.FILTER: filter_identity(self._workspace), Stage.EMBED: embedder}
 
     def _no_features(self, left_out: int) -> NotFound:
         if left_out:
@@ -171,24 +186,23 @@ class FrameSearch:
                 remedy="run the stage again: video-miner run-config FILE --stages filter; or set filter.model back",
             )
         return NotFound(
-            f"{self._storage.root} has no image features yet",
+            f"{self._storage.root} has no features to search in yet",
             remedy="run the filter first: video-miner run-config FILE",
         )
 
     def _like_frame(self, video_id: str, frame_index: int, top: int) -> list[Match]:
-        stored, row = self.embeddings, self.embeddings.row_of(video_id, frame_index)
+        stored = self.embeddings
+        row = stored.row_of(video_id, frame_index)
         if row is None:
-            stored, row = self.features, self.features.row_of(video_id, frame_index)
-        if row is None:
-            raise NotFound(
-                f"no vector of frame {frame_id(video_id, frame_index)} is stored",
-                remedy="name a sampled frame as `video-miner find` prints them, or a picture file",
-            )
-        if stored is not self.embeddings:
-            self._notice(
-                "compared by the filter's image features: the frame did not pass the filter, or is not embedded"
-            )
-        return self._nearest(stored, stored.table.rows([row]), top, without=row)
+            stored = self.features
+            row = stored.row_of(video_id, frame_index)
+            if row is None:
+                raise NotFound(
+                    f"no vector of frame {frame_id(video_id, frame_index)} is stored",
+                    remedy="name a sampled frame as `video-miner find` prints them, or a picture file",
+                )
+            self._notice("compared by the filter's image features: the frame is not embedded, as it did not pass it")
+        return self._nearest(stored, stored.table.rows([row]), top)
 
     def _vector_of(self, path: Path) -> tuple[StoredVectors, Floats]:
         """What to search in, and the (1, D) vector to search for."""
@@ -196,22 +210,22 @@ class FrameSearch:
             raise NotFound(f"there is no picture {path}", remedy="name a picture file, or a frame such as VIDEO_ID:120")
         rgb = read_image(path)
         reason = "no frame is embedded by dedup.model"
-        if len(self.embeddings):
+        embeddings = self.embeddings
+        if len(embeddings):
             try:
                 embedder = self._embedder()
             except MinerError as error:
                 reason = error.message
             else:
-                return self.embeddings, embedder.embed([embedder.prepare(rgb)])
+                return embeddings, embedder.embed([embedder.prepare(rgb)])
         features = self.features
         self._notice(f"compared by the filter's image features: {reason}")
         model = self._text_image_model()
         return features, model.image_features([model.prepare(rgb)])
 
-    def _nearest(self, stored: StoredVectors, vector: Floats, top: int, *, without: int | None = None) -> list[Match]:
-        rows, cosines = stored.table.top(vector, top if without is None else top + 1)
-        others = np.flatnonzero(rows != -1 if without is None else rows != without)[:top]
-        return self._matches(stored, rows[others], cosines[others])
+    def _nearest(self, stored: StoredVectors, vector: Floats, top: int) -> list[Match]:
+        rows, cosines = stored.table.top(vector, top)
+        return self._matches(stored, rows, cosines)
 
     def _matches(self, stored: StoredVectors, rows: Indices, scores: Floats) -> list[Match]:
         found = [stored.frame_at(row) for row in rows.tolist()]

@@ -16,12 +16,14 @@ import polars as pl
 from miner_assets.logic.batching import in_batches
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
-from miner_resources.errors import MinerError
+from miner_resources.deadline import timed_out
+from miner_resources.errors import MinerError, TimedOut
 from miner_resources.images import read_image
 from miner_resources.records import Rgb, Stage
 from miner_resources.storage import ArtifactKeys
 from miner_resources.tables import read_keys, read_table
 
+CONFIG_SECTIONS: Final = {Stage.FILTER: "filter", Stage.EMBED: "dedup", Stage.DETECT: "detection"}
 LOADERS: Final = max(2, min(8, os.cpu_count() or 2))
 
 
@@ -48,11 +50,12 @@ R = TypeVar("R")
 class FrameStage(ABC, Generic[L, R]):
     """A stage that computes one row per frame with a model."""
 
-    def __init__(self, workspace: Workspace, stage: Stage, *, force: bool) -> None:
+    def __init__(self, workspace: Workspace, stage: Stage, *, force: bool, timeout_s: float | None = None) -> None:
         self.workspace = workspace
         self.storage = workspace.storage
         self.stage = stage
         self.force = force
+        self.timeout_s = timeout_s
 
     @abstractmethod
     def plan(self, task: Task) -> Plan:
@@ -88,6 +91,7 @@ class FrameStage(ABC, Generic[L, R]):
             infer=self._infer,
             batch_size=self.batch_size,
             workers=LOADERS,
+            overdue=self._overdue,
         )
         for plan, rows in stream:
             yield from _drain(unplanned)
@@ -110,6 +114,11 @@ class FrameStage(ABC, Generic[L, R]):
         rows = self.infer(batch)
         self.workspace.listener.frames_done(self.stage, len(batch))
         return rows
+
+    def _overdue(self, plan: Plan, seconds: float) -> TimedOut | None:
+        if self.timeout_s is None or seconds <= self.timeout_s:
+            return None
+        return timed_out(plan.task.video_id, self.timeout_s, f"{CONFIG_SECTIONS[self.stage]}.timeout_s")
 
     def _published(self, plan: Plan, rows: list[R] | MinerError) -> Outcome:
         if isinstance(rows, MinerError):

@@ -4,20 +4,27 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.checks import check_specs
+from miner_assets.execution import takes
 from miner_assets.launchpad import launchpad_schema, with_overrides
-from miner_assets.logic.sampling import choose_frames
+from miner_assets.logic.sampling import choose_frames, thin
+from miner_assets.logic.scenes import ShotRule, first_of_shots
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
+from miner_assets.stage_sheets import frames_sheet
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import ExtractionConfig
+from miner_resources.deadline import time_limit
 from miner_resources.errors import InvalidData, MinerError
 from miner_resources.images import brightness, encode_image, limit_side, sharpness
 from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Video
@@ -25,12 +32,14 @@ from miner_resources.storage import ArtifactKeys, link, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
 from miner_resources.video_facts import read_facts
 from miner_resources.video_index import PacketIndex, read_index
-from miner_resources.video_reader import DecodedFrame, decode_frames
+from miner_resources.video_pass import PassingFrame, decode_every_frame
+from miner_resources.video_reader import DecodedFrame, DecodeReport, decode_frames
 
 READER_VERSION = 1
 """Raise it when the same video and settings would give other pixels."""
 
 Row = dict[str, Json]
+T = TypeVar("T")
 
 
 class ExtractStage:
@@ -53,9 +62,10 @@ class ExtractStage:
                 f"video {video.video_id} is not downloaded", remedy="run the stage 'download' for it first"
             )
         c = self.config
+        shots: list[Json] = [c.scene_threshold, c.scene_min_change, c.scene_min_seconds]
         return ArtifactKeys(
             stable_hash("frame", READER_VERSION, facts.sha256, c.image_format, c.quality, c.max_side),
-            stable_hash(c.strategy, c.interval, c.seconds, c.max_frames),
+            stable_hash(c.strategy, c.interval, c.seconds, c.max_frames, *(shots if c.strategy == "scene" else [])),
         )
 
     def artifact_keys(self, video: Video) -> ArtifactKeys | None:
@@ -64,7 +74,8 @@ class ExtractStage:
 
     def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Extract the frames of all tasks; yields in the order in which they finish."""
-        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
+        workers = _cores() if self.config.workers == "auto" else int(self.config.workers)
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
             futures = [pool.submit(self._extract, task) for task in tasks]
             try:
                 for future in as_completed(futures):
@@ -80,52 +91,72 @@ class ExtractStage:
                 raise InvalidData(
                     f"the video file of {task.video_id} is missing", remedy="run the stage 'download' first"
                 )
-            index = read_index(source)
-            c = self.config
-            wanted = choose_frames(
-                index, strategy=c.strategy, interval=c.interval, seconds=c.seconds, max_frames=c.max_frames
-            )
-            with self.storage.publish_folder(self.storage.raw_frames(task.video_id)) as folder:
-                table = self._write_frames(task, source, index, wanted, folder)
+            limit = time_limit(task.video_id, self.config.timeout_s, "extraction.timeout_s")
+            with limit, self.storage.publish_folder(self.storage.raw_frames(task.video_id)) as folder:
+                index, report = read_index(source), DecodeReport()
+                sampled = _Sampled(task, source, index, report, folder)
+                rows = self._shots(sampled) if self.config.strategy == "scene" else self._planned(sampled)
+                table = pl.DataFrame(rows, schema=FRAMES_SCHEMA).sort("frame_index")
                 write_table(folder / "frames.parquet", table, task.keys)
+                sheet = frames_sheet(self.storage, task.video_id, table, folder)
         except MinerError as error:
             return Outcome(task, error=error)
-        files = self.storage.raw_frames(task.video_id)
         size = sum((self.storage.root / path).stat().st_size for path in table["path"])
-        lost = len(wanted) - len(table)
+        lost = len(report.undecodable)
         return Outcome(
             task,
             {"rows": len(table), "kept": len(table), "rejected": lost, "undecodable": lost, "bytes": size},
-            sample=files,
+            sample=sheet,
         )
 
-    def _write_frames(
-        self, task: Task, source: Path, index: PacketIndex, wanted: Sequence[int], folder: Path
-    ) -> pl.DataFrame:
-        old = self._reusable(task)
-        rows: list[Row] = [self._keep(row, folder) for row in old if row["frame_index"] in set(wanted)]
-        have = {int(str(row["frame_index"])) for row in rows}
-        for frame in decode_frames(source, index, [target for target in wanted if target not in have]):
+    def _planned(self, video: "_Sampled") -> list[Row]:
+        """Frames that can be chosen before anything is decoded: only what they need is."""
+        c = self.config
+        wanted = choose_frames(
+            video.index, strategy=c.strategy, interval=c.interval, seconds=c.seconds, max_frames=c.max_frames
+        )
+        old = self._reusable(video.task)
+        rows = [_keep(old[index], self.storage.root, video.folder) for index in wanted if index in old]
+        absent = [index for index in wanted if index not in old]
+        decoded = decode_frames(video.source, video.index, absent, video.report)
+        return rows + [self._save(frame, video) for frame in self._unless_stopped(decoded, video.task)]
+
+    def _shots(self, video: "_Sampled") -> list[Row]:
+        """The first frame of each shot: everything is decoded once, for the choice and the pictures alike."""
+        c = self.config
+        rule = ShotRule(c.scene_threshold, c.scene_min_change, Fraction(str(c.scene_min_seconds)))
+        decoded = self._unless_stopped(decode_every_frame(video.source, video.index, video.report), video.task)
+        old = self._reusable(video.task)
+        rows: dict[int, Row] = {}
+        for frame in first_of_shots(decoded, PassingFrame.small, lambda frame: frame.time, rule):
+            known = old.get(frame.frame_index)
+            row = _keep(known, self.storage.root, video.folder) if known else self._save(frame.decoded(), video)
+            rows[frame.frame_index] = row
+        kept = thin(list(rows), c.max_frames)
+        for index in rows.keys() - set(kept):
+            (video.folder / Path(str(rows[index]["path"])).name).unlink()
+        return [rows[index] for index in kept]
+
+    def _unless_stopped(self, frames: Iterator[T], task: Task) -> Iterator[T]:
+        for frame in frames:
             if self._stop.is_set():
                 raise InvalidData(f"{task.video_id}: extraction was stopped", remedy="run again to go on")
-            rows.append(self._save(frame, index, task.video_id, folder))
-            self.workspace.listener.frames_done(self.stage, 1)
-        return pl.DataFrame(rows, schema=FRAMES_SCHEMA).sort("frame_index")
+            yield frame
 
-    def _reusable(self, task: Task) -> list[Row]:
+    def _reusable(self, task: Task) -> dict[int, Row]:
+        """Rows of the earlier artifact by frame index, if its frames were written alike."""
         table = self.storage.frames_table(task.video_id)
         keys = None if self.force else read_keys(table)
-        return read_table(table, FRAMES_SCHEMA).to_dicts() if keys and keys.compute == task.keys.compute else []
+        if keys is None or keys.compute != task.keys.compute:
+            return {}
+        return {row["frame_index"]: row for row in read_table(table, FRAMES_SCHEMA).to_dicts()}
 
-    def _keep(self, row: Row, folder: Path) -> Row:
-        path = self.storage.root / str(row["path"])
-        link(path, folder / path.name)
-        return row
-
-    def _save(self, frame: DecodedFrame, index: PacketIndex, video_id: str, folder: Path) -> Row:
+    def _save(self, frame: DecodedFrame, video: "_Sampled") -> Row:
+        index, video_id = video.index, video.task.video_id
         rgb = limit_side(frame.rgb, self.config.max_side) if self.config.max_side else frame.rgb
         name = f"frame_{frame.frame_index:06d}.{self.config.image_format}"
-        (folder / name).write_bytes(encode_image(rgb, self.config.image_format, self.config.quality))
+        (video.folder / name).write_bytes(encode_image(rgb, self.config.image_format, self.config.quality))
+        self.workspace.listener.frames_done(self.stage, 1)
         return {
             "video_id": video_id,
             "frame_index": frame.frame_index,
@@ -142,16 +173,40 @@ class ExtractStage:
         }
 
 
+@dataclass(frozen=True)
+class _Sampled:
+    """One video that is being sampled, and the folder that its frames go to."""
+
+    task: Task
+    source: Path
+    index: PacketIndex
+    report: DecodeReport
+    folder: Path
+
+
+def _keep(row: Row, root: Path, folder: Path) -> Row:
+    path = root / str(row["path"])
+    link(path, folder / path.name)
+    return row
+
+
+def _cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dg.asset(
     partitions_def=VIDEOS,
     deps=["videos"],
     group_name="acquisition",
     kinds={"ffmpeg"},
     pool="decode",
+    op_tags=takes(cpus=2),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=100),
     check_specs=check_specs(Stage.EXTRACT, "frames"),
+    metadata=column_schemas.FRAMES,
     config_schema=launchpad_schema(ExtractionConfig),
 )
 def frames(

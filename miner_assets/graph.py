@@ -13,18 +13,25 @@ from miner_assets import automation  # noqa: E402 (the filter above must come fi
 from miner_assets.dataset import dataset  # noqa: E402
 from miner_assets.detections import detections  # noqa: E402
 from miner_assets.embeddings import embeddings  # noqa: E402
+from miner_assets.execution import chosen_executor  # noqa: E402
 from miner_assets.filtered_frames import filtered_frames  # noqa: E402
 from miner_assets.frames import frames  # noqa: E402
 from miner_assets.model_choice import device_settings  # noqa: E402
 from miner_assets.search import search_results  # noqa: E402
+from miner_assets.selected import mine_selected  # noqa: E402
 from miner_assets.unique_frames import unique_frames  # noqa: E402
 from miner_assets.videos import videos  # noqa: E402
 from miner_assets.workspace import Workspace  # noqa: E402
 from miner_resources.gpu_models import ImageEmbedders, ObjectDetectors, TextImageModels  # noqa: E402
 
 
-def build_definitions(workspace: Workspace) -> dg.Definitions:
-    """Everything over one workspace. The command line calls this with its own configuration."""
+def build_definitions(workspace: Workspace, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:
+    """Everything over one workspace. The command line calls this with its own configuration.
+
+    Args:
+        workspace: the project.
+        executor: of the steps of a run; None: the process of the run.
+    """
     config = workspace.config
     how = device_settings(config)
     return dg.Definitions(
@@ -38,7 +45,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
             unique_frames,
             dataset,
         ],
-        jobs=[automation.mine_videos, automation.build_dataset, automation.search_keyword],
+        jobs=[automation.mine_videos, mine_selected, automation.build_dataset, automation.search_keyword],
         sensors=[automation.new_keywords, automation.new_videos, automation.finished_videos],
         schedules=[automation.refresh_searches],
         resources={
@@ -47,6 +54,5 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
             "image_embedder": ImageEmbedders(**how),
             "object_detector": ObjectDetectors(**how),
         },
-        # Models live in the process of the step: a killed run must not leave a child that keeps the device.
-        executor=dg.in_process_executor,
+        executor=executor or chosen_executor(""),
     )

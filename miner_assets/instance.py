@@ -10,6 +10,7 @@ from miner_resources.errors import NotConfigured
 from miner_resources.locks import file_lock
 from miner_resources.storage import Storage
 
+POOLS = ("youtube", "decode", "gpu", "registry")
 LOCK = "opening.lock"
 """Held while a home is made: another process would find half of it."""
 
@@ -43,4 +44,8 @@ def open_instance(storage: Storage) -> dg.DagsterInstance:
     home = prepare_home(storage)
     # One at a time: Dagster makes its tables at first, and fails if another process does so at that moment.
     with file_lock(home / LOCK):
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        # Otherwise the first steps do so, and of several that do at once on PostgreSQL all but one fail.
+        for pool in set(POOLS) - instance.event_log_storage.get_concurrency_keys():
+            instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
+        return instance

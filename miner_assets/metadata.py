@@ -1,6 +1,7 @@
 """What people see of a materialization in the Dagster UI: numbers that plot, tables, pictures."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +20,18 @@ PICTURES: Final = (".jpg", ".png", ".webp")
 PREVIEW_WIDTH: Final = 760
 """Pixels: as wide as the UI's column of values on a laptop; a click opens the whole picture."""
 
+_IN_URLS: Final = ":/?#@!$&'*+,;=%~"
+"""All that URLs may hold but brackets, which would end a Markdown link."""
+
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 
 def metadata_of(metrics: Mapping[str, Json]) -> Metadata:
-    """Numbers stay numbers, which Dagster plots over partitions; mappings with rows and columns become tables."""
-    return {key: _value(value) for key, value in metrics.items()}
+    """Numbers stay numbers, which Dagster plots over partitions; mappings with rows and columns become tables.
+
+    Rows that have a `url` become a list of links instead, because cells of tables do not link.
+    """
+    return {key: _value(value) for key, value in metrics.items() if value != {}}
 
 
 def picture(storage: Storage, path: Path | None) -> Metadata:
@@ -60,9 +67,25 @@ def _of_mapping(value: Mapping[str, Json]) -> dg.MetadataValue[Any]:
     if value and not any(isinstance(each, Mapping | Sequence) and not isinstance(each, str) for each in value.values()):
         return table(("name", "value"), list(value.items()))
     rows = [each for each in value.values() if isinstance(each, Mapping)]
+    if rows and len(rows) == len(value) and all("url" in row for row in rows):
+        return dg.MetadataValue.md("\n".join(_linked(name, row) for name, row in zip(value, rows, strict=True)))
     if not rows or len(rows) < len(value) or any(row.keys() != rows[0].keys() for row in rows):
         return dg.MetadataValue.json(dict(value))
     return table(("name", *rows[0]), [(name, *row.values()) for name, row in zip(value, rows, strict=True)])
+
+
+def _linked(name: str, row: Mapping[str, Json]) -> str:
+    """A line of a list; links that a browser would not follow from a page are text."""
+    words = ", ".join(f"{_plain(key)} {_cell(cell)}" for key, cell in row.items() if key != "url")
+    url = str(row["url"])
+    opens = url.startswith(("http://", "https://"))
+    shown = f"[{_plain(name)}]({quote(url, safe=_IN_URLS)})" if opens else _plain(name)
+    return f"- {shown}: {words}"
+
+
+def _plain(text: str) -> str:
+    """Without anything that Markdown or HTML would take for markup."""
+    return re.sub(r"([\\`*_{}\[\]()<>#!|&])", r"\\\1", " ".join(text.split()))
 
 
 def _cell(value: Json) -> str | int | float | bool:

@@ -1,7 +1,7 @@
 """Which models a configuration means: the first of several, the filter's own as embedder, and which commit."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from miner_resources.config import MinerConfig
@@ -51,25 +51,23 @@ def chosen_model(config: MinerConfig, stage: Stage, name: str, *, fetch: bool = 
         name = settle(", ".join(_without_absent_services(config, name, TASKS[stage])), TASKS[stage], fetch=fetch)
     source = resolve(name, TASKS[stage])
     if fetch and source.is_service:
-        check_services(config, [source])
+        check_service(config, source)
     if not source.is_hub or source.revision:
         return name
     commit = _pinned(config, source, fetch=fetch)
     return f"{name}@{commit}" if commit else name
 
 
-def check_services(config: MinerConfig, sources: Iterable[ModelSource]) -> None:
-    """Find out whether web services and optional packages can be used, before hours are spent on getting to them.
+def check_service(config: MinerConfig, source: ModelSource) -> None:
+    """Find out whether a web service or optional package can be used, before hours are spent on getting to it.
 
     Raises:
         NotConfigured: a package, a device, or a key is missing.
     """
-    services = [source for source in sources if source.is_service]
-    if services:
-        from miner_resources.models.loading import check_service
+    if source.is_service:
+        from miner_resources.models import loading
 
-        for source in services:
-            check_service(source, config.device)
+        loading.check_service(source, config.device)
 
 
 def _without_absent_services(config: MinerConfig, names: str, task: str) -> list[str]:
@@ -77,7 +75,7 @@ def _without_absent_services(config: MinerConfig, names: str, task: str) -> list
     wanted, usable = candidates(names), list[str]()
     for name in wanted:
         try:
-            check_services(config, [resolve(name, task)])
+            check_service(config, resolve(name, task))
         except NotConfigured:
             continue
         usable.append(name)

@@ -15,8 +15,10 @@ from miner_assets.download_stage import reconsidered
 from miner_assets.graph import build_definitions
 from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
 from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
+from miner_assets.run_launcher import PROCESS_TAG, process_tag
 from miner_assets.search import due_searches, known_inputs, register_inputs
-from miner_assets.stages import asset_key, video_stage
+from miner_assets.stage_names import asset_key
+from miner_assets.stages import video_stage
 from miner_assets.unique_frames import DedupStep
 from miner_assets.video_stage import VideoStage
 from miner_assets.workspace import Workspace
@@ -182,7 +184,7 @@ class Pipeline:
             self._job.execute_in_process(
                 instance=self.instance,
                 asset_selection=[dg.AssetKey(asset_key(stage))],
-                tags=tags,
+                tags={**tags, PROCESS_TAG: process_tag()},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         except dg.Failure:

@@ -6,7 +6,10 @@ from typing import Final
 import numpy as np
 
 from miner_assets.logic.coco_format import Annotation, Coco, Image
-from miner_resources.images import contact_sheet, draw_boxes, encode_image, read_image
+from miner_assets.logic.sampling import thin
+from miner_resources.drawn_boxes import draw_boxes
+from miner_resources.images import contact_sheet, encode_image, read_image
+from miner_resources.palette import class_colors
 from miner_resources.records import Rgb
 
 TILE_WIDTH: Final = 240
@@ -19,7 +22,7 @@ VISUALIZATIONS: Final = 1000
 def write_visualizations(images: Path, coco: Coco, folder: Path) -> None:
     """Draw the boxes on pictures that have some, at most `VISUALIZATIONS` of them, spread over the dataset."""
     boxes = _by_image(coco)
-    chosen = _spread([image for image in coco["images"] if image["id"] in boxes], VISUALIZATIONS)
+    chosen = thin([image for image in coco["images"] if image["id"] in boxes], VISUALIZATIONS)
     for image in chosen:
         name = f"{Path(image['file_name']).stem}.jpg"
         (folder / name).write_bytes(encode_image(_drawn(images, image, boxes, coco), "jpg", 90))
@@ -30,7 +33,7 @@ def dataset_sheet(images: Path, coco: Coco, target: Path) -> None:
     boxes = _by_image(coco)
     tiles: list[tuple[Rgb, str, bool]] = [
         (_drawn(images, image, boxes, coco), f"{image['split']}  {image['timestamp_s']:.1f} s", True)
-        for image in _spread(coco["images"], SHEET_TILES)
+        for image in thin(coco["images"], SHEET_TILES)
     ]
     if tiles:
         target.write_bytes(encode_image(contact_sheet(tiles, SHEET_COLUMNS, TILE_WIDTH), "jpg", 88))
@@ -43,11 +46,6 @@ def _by_image(coco: Coco) -> dict[int, list[Annotation]]:
     return boxes
 
 
-def _spread(images: list[Image], count: int) -> list[Image]:
-    step = max(1.0, len(images) / count)
-    return [images[int(place * step)] for place in range(min(count, len(images)))]
-
-
 def _drawn(images: Path, image: Image, boxes: dict[int, list[Annotation]], coco: Coco) -> Rgb:
     rgb = read_image(images / image["file_name"])
     found = boxes.get(image["id"], [])
@@ -57,4 +55,4 @@ def _drawn(images: Path, image: Image, boxes: dict[int, list[Annotation]], coco:
     corners = np.array([[x, y, x + w, y + h] for x, y, w, h in (box["bbox"] for box in found)], np.float32)
     scores = [score for box in found if (score := box["score"]) is not None]
     shown = scores if len(scores) == len(found) else None
-    return draw_boxes(rgb, corners, [names[box["category_id"]] for box in found], shown)
+    return draw_boxes(rgb, corners, [names[box["category_id"]] for box in found], shown, class_colors(names.values()))

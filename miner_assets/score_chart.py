@@ -19,9 +19,9 @@ from miner_assets.logic.threshold_preview import (
     ClassPreview,
     logit,
 )
-from miner_resources.images import Color
+from miner_resources.images import DROPPED, KEPT, Color
 
-SIDES: Final[dict[str, Color]] = {ABOVE: (86, 180, 233), VETOED: (204, 121, 167), BELOW: (230, 159, 0)}
+SIDES: Final[dict[str, Color]] = {ABOVE: KEPT, VETOED: (204, 121, 167), BELOW: DROPPED}
 """Colour of each side of the threshold, in histograms and around tiles."""
 GRID: Final[Color] = (58, 62, 71)
 INK: Final[Color] = (236, 238, 242)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -21,6 +21,9 @@ from miner_resources.storage import stable_hash
 from miner_resources.video_source import LeftOut, Lost, find_videos, local_files, local_path, utc_now
 from miner_resources.web.client import WebClient
 from miner_resources.web.listing import Hit, list_url, search, youtube_video
+
+TAKEN_DOWN: Final = "taken down from this project; `video-miner registry restore VIDEO_ID` undoes that"
+"""Why an input is left out. It does not say which: nothing but the tombstone may name the video."""
 
 
 @dataclass
@@ -73,6 +76,8 @@ def register_sources(workspace: Workspace, sources: Sequence[str]) -> Registered
             found.left_out[item.reason] += 1
         else:
             videos.setdefault(item.video_id, item)
+    if taken_down := len(catalog.removed_videos().keys() & videos.keys()):
+        found.left_out[TAKEN_DOWN] += taken_down
     found.new = catalog.add_videos(list(videos.values()))
     found.video_ids = [video.video_id for video in catalog.videos(ids=list(videos))]
     return found

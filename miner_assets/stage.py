@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from miner_assets.checks import evaluate
-from miner_assets.stage_log import StageLog
+from miner_assets.stage_log import ALL_STAGES_JOB, StageLog
 from miner_assets.video_stage import Outcome, Task, VideoStage
 from miner_assets.workspace import Workspace
 from miner_resources.errors import MinerError, NotFound
@@ -34,18 +34,27 @@ def run_stage(
     Raises:
         dg.Failure: at the end, if any video failed, with a table of the reasons.
     """
-    log = StageLog(context, workspace, stage.stage)
+    keys = list(context.partition_keys)
+    together = len(keys) == 1 or context.job_name == ALL_STAGES_JOB
+    log = StageLog(context, workspace, stage.stage, keys, together=together)
+    work_through(log, workspace, stage, keys)
+    yield from evaluate(stage.stage, workspace.storage, log.made)
+    log.fail_if_any_failed()
+    yield from log.results()
+
+
+def work_through(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> None:
+    """Let `stage` make what is missing of the videos `keys`, and write down how each ended."""
     workspace.storage.clean_temporary()
-    tasks = _plan(log, workspace, stage, list(context.partition_keys))
+    tasks = _plan(log, workspace, stage, keys)
     try:
         for outcome in stage.work(tasks):
             log.record(outcome)
             log.fold_if_due()
-    finally:
-        log.fold()
-    yield from evaluate(stage.stage, workspace.storage, log.made)
-    log.fail_if_any_failed()
-    yield from log.results()
+    except BaseException:
+        log.broken_off([task.video_id for task in tasks])
+        raise
+    log.fold()
 
 
 def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:

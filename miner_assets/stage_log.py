@@ -1,14 +1,15 @@
 """Writing down what happened to each video: event file, registry, Dagster, and whoever listens."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dagster as dg
 
 from miner_assets.metadata import Metadata, metadata_of, picture, table
+from miner_assets.stage_names import asset_key
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
@@ -20,23 +21,37 @@ from miner_resources.storage import ArtifactKeys
 ALL_STAGES_JOB: Final = "mine_videos"
 FOLD_EVERY_S: Final = 10.0
 
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
 
 class StageLog:
-    """Writes down what happened: event file, registry, Dagster, listener."""
+    """Writes down what happened: event file, registry, Dagster, listener.
 
-    def __init__(self, context: dg.AssetExecutionContext, workspace: Workspace, stage: Stage) -> None:
+    Args:
+        context: of the asset, or of an op that makes partitions of assets.
+        workspace: the project.
+        stage: which one.
+        keys: the partitions of this run.
+        together: whether the asset yields one result for all of them.
+    """
+
+    def __init__(
+        self, context: Context, workspace: Workspace, stage: Stage, keys: Sequence[str], *, together: bool
+    ) -> None:
         self.context = context
         self.workspace = workspace
         self.stage = stage
         self.failures: list[StageRecord] = []
-        self._together = len(context.partition_keys) == 1 or context.job_name == ALL_STAGES_JOB
         self.made: list[str] = []
+        self.without: set[str] = set()
+        """Videos that have no up-to-date artifact after this."""
+        self._together = together
         self._left_out = 0
         self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
         self._started = datetime.now(UTC)
         self._folded_at = time.monotonic()
-        ids = list(context.partition_keys)
-        self._known = {known.video_id: known for known in workspace.catalog.stage_records(stage=stage, ids=ids)}
+        self._keys = keys
+        self._known = {known.video_id: known for known in workspace.catalog.stage_records(stage=stage, ids=keys)}
 
     def record(self, outcome: Outcome) -> None:
         """Write down a computed or failed task."""
@@ -60,8 +75,9 @@ class StageLog:
         self.workspace.listener.finished_video(record, reused=False)
         if error is None:
             self.made.append(task.video_id)
-            self._materialize(task, outcome.metrics, outcome.sample)
+            self._materialize(task, record.metrics, outcome.sample)
         elif record.status == FAILED:
+            self.without.add(task.video_id)
             self.failures.append(record)
             self.context.log.error("%s failed in %s: %s", task.video_id, self.stage, error)
         else:
@@ -70,6 +86,7 @@ class StageLog:
     def left_out(self, video_id: str, reason: str) -> None:
         """Write down that a video gets no artifact in this run although nothing is wrong with it."""
         self._left_out += 1
+        self.without.add(video_id)
         self.context.log.warning("%s is %s", video_id, reason)
 
     def reused(self, task: Task) -> None:
@@ -89,7 +106,9 @@ class StageLog:
         if known is None or known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys:
             events.publish(self.workspace.storage, record)
         self.workspace.listener.finished_video(record, reused=True)
-        self._materialize(task, {**(known.metrics if known else {}), "reused": True}, None)
+        sheet = self.workspace.storage.contact_sheet(self.stage, task.video_id)
+        metrics = {**(known.metrics if known else {}), "reused": True}
+        self._materialize(task, metrics, sheet if sheet.exists() else None)
 
     def fold_if_due(self) -> None:
         """Bring the registry up to date now and then, so that a long run can be watched."""
@@ -101,18 +120,18 @@ class StageLog:
         self.workspace.catalog.fold()
         self._folded_at = time.monotonic()
 
+    def broken_off(self, ids: Sequence[str]) -> None:
+        """Cancelled, or ended by what no video is to blame for: what is done stays, the rest of `ids` is as before."""
+        self._log_partitions()
+        self.fold()
+        self.workspace.catalog.restore_status(ids)
+
     def fail_if_any_failed(self) -> None:
         """Fail the step, so that the UI shows it; what is materialized stays."""
         if not self.failures:
             return
-        for logged in self._logged:
-            self._log_partition(*logged)
-        rows = [(record.video_id, record.error, record.remedy) for record in self.failures]
-        raise dg.Failure(
-            description=f"{len(self.failures)} of {len(self.context.partition_keys)} videos failed in {self.stage}",
-            metadata={"failures": table(("video", "error", "what to do"), rows), "failed": len(self.failures)},
-            allow_retries=any(record.retryable for record in self.failures),
-        )
+        self._log_partitions()
+        raise failure_of(self.failures, f"{len(self.failures)} of {len(self._keys)} videos failed in {self.stage}")
 
     def results(self) -> Iterator[dg.MaterializeResult[Any]]:
         """The one materialization for all partitions, where `run_stage` yields one."""
@@ -120,11 +139,11 @@ class StageLog:
             return
         if self._left_out:
             # One result would stand for the videos that were left out as well.
-            for logged in self._logged:
-                self._log_partition(*logged)
+            self._log_partitions()
             return
         for task, metrics, sample in self._logged:
-            self.context.add_asset_metadata(self._metadata(task, metrics, sample), partition_key=task.video_id)
+            metadata = self._metadata(task, metrics, sample)
+            cast(dg.AssetExecutionContext, self.context).add_asset_metadata(metadata, partition_key=task.video_id)
         # One data version for all: of several videos Dagster takes one, so that it is better left to Dagster.
         only = self._logged[0][0] if len(self._logged) == 1 else None
         yield dg.MaterializeResult(data_version=dg.DataVersion(only.keys.version) if only else None)
@@ -135,6 +154,10 @@ class StageLog:
         else:
             self._log_partition(task, metrics, sample)
 
+    def _log_partitions(self) -> None:
+        for logged in self._logged:
+            self._log_partition(*logged)
+
     def _metadata(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> Metadata:
         url = task.video.url
         source = dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else dg.MetadataValue.text(url)
@@ -144,8 +167,18 @@ class StageLog:
         tags = {"dagster/data_version": task.keys.version}
         metadata = self._metadata(task, metrics, sample)
         self.context.log_event(
-            dg.AssetMaterialization(self.context.asset_key, partition=task.video_id, metadata=metadata, tags=tags)
+            dg.AssetMaterialization(asset_key(self.stage), partition=task.video_id, metadata=metadata, tags=tags)
         )
+
+
+def failure_of(failures: Sequence[StageRecord], description: str) -> dg.Failure:
+    """What ends a run in which videos failed, with a table of the reasons."""
+    rows = [(record.video_id, record.error, record.remedy) for record in failures]
+    return dg.Failure(
+        description=description,
+        metadata={"failures": table(("video", "error", "what to do"), rows), "failed": len(failures)},
+        allow_retries=any(record.retryable for record in failures),
+    )
 
 
 def _keys_of(record: StageRecord) -> tuple[str, str]:

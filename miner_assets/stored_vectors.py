@@ -88,8 +88,13 @@ def load_features(storage: Storage, identity: str, track: Track = iter) -> Store
     Raises:
         InvalidData: a file cannot be read.
     """
-    paths = sorted((storage.root / "frames_filtered").glob(f"*/{FEATURES}"))
-    return _load(paths, lambda path: read_features(storage, identity, path.parent.name), "feature", track)
+    paths = [path.with_name(FEATURES) for path in storage.scores_tables()]
+    return _load(
+        [path for path in paths if path.exists()],
+        lambda path: read_features(storage, identity, path.parent.name),
+        "feature",
+        track,
+    )
 
 
 def load_embeddings(storage: Storage, identity: str, track: Track = iter) -> StoredVectors:
@@ -98,7 +103,7 @@ def load_embeddings(storage: Storage, identity: str, track: Track = iter) -> Sto
     Raises:
         InvalidData: a file cannot be read.
     """
-    paths = sorted((storage.root / "embeddings").glob("*.parquet"))
+    paths = storage.embeddings_tables()
 
     def read(path: Path) -> pl.DataFrame | None:
         return read_table(path) if read_metadata(path).get(MODEL) == identity else None

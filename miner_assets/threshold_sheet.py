@@ -15,6 +15,7 @@ from miner_assets.score_chart import DIM, GRID, INK, SIDES, draw_chart, font
 from miner_resources.images import Color, encode_image
 from miner_resources.records import Rgb, Stage
 from miner_resources.storage import Storage
+from miner_resources.thumbnails import read_thumbnail
 
 WIDTH: Final = 1200
 COLUMNS: Final = 4
@@ -83,7 +84,7 @@ def video_sheet(storage: Storage, video_id: str, preview: ThresholdPreview, fram
     if not preview.frames:
         return None
     rgb, _ = threshold_sheet(f"{video_id}: {preview.frames:,} frames", preview, frames, storage.root)
-    target = storage.contact_sheets / Stage.FILTER.value / f"{video_id}.jpg"
+    target = storage.contact_sheet(Stage.FILTER, video_id)
     with storage.publish_file(target) as temporary:
         temporary.write_bytes(encode_image(rgb, "jpg", 85))
     return target
@@ -106,21 +107,10 @@ def _read(
     rows = frames.join(keys, on=["video_id", "frame_index"], how="semi")
     pictures: dict[tuple[str, int], tuple[Image.Image, float]] = {}
     for row in rows.iter_rows(named=True):
-        picture = _thumbnail(root / row["path"])
-        if picture is not None:
-            pictures[row["video_id"], row["frame_index"]] = picture, row["timestamp_s"]
+        small = read_thumbnail(root / row["path"], _TILE - 2 * _BORDER, _TALLEST)
+        if small is not None:
+            pictures[row["video_id"], row["frame_index"]] = Image.fromarray(small), row["timestamp_s"]
     return pictures
-
-
-def _thumbnail(path: Path) -> Image.Image | None:
-    inner = _TILE - 2 * _BORDER
-    try:
-        with Image.open(path) as image:
-            # A gap of 1 lets JPEG decode at an eighth to a half of its size, which saves half the time of a tile.
-            image.thumbnail((inner, _TALLEST), Image.Resampling.BICUBIC, reducing_gap=1.0)
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
 
 
 def _header(title: str, preview: ThresholdPreview) -> Image.Image:

@@ -1,7 +1,7 @@
 """The asset `unique_frames`: near-duplicates across all videos, decided in the order in which videos were added."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,60 +9,73 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from miner_assets import column_schemas
 from miner_assets.launchpad import launchpad_schema, with_overrides
-from miner_assets.logic.dedup import UniqueFrames, unique_across
-from miner_assets.stored_vectors import MODEL, embedder_identity
+from miner_assets.logic.unique import Known, VideoFrames, decide_across, known_decisions, unique_table
+from miner_assets.stored_vectors import embedder_identity
+from miner_assets.unique_inputs import Input, UniqueInputs
+from miner_assets.unique_links import UniqueLinks
+from miner_assets.unique_search import choose_search
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
-from miner_resources.records import FRAMES_SCHEMA, Json, Stage, Status, frame_id
-from miner_resources.storage import ArtifactKeys, link, stable_hash
+from miner_resources.locks import file_lock
+from miner_resources.records import UNIQUE_FRAMES_SCHEMA, Json, Stage
+from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_metadata, read_table, write_table
+from miner_resources.vector_store import StoredVideo
 
 INPUTS: Final = "video_miner.inputs"
-"""Parquet metadata: JSON list of [video id, version of its embeddings], in canonical order."""
+"""Parquet metadata: JSON list of [video id, digest of its vectors], in canonical order."""
+
+VALUES: Final = "half precision"
+"""What is compared (`vector_index.py`): part of the key, as it decides about the last digits of a similarity."""
 
 
 @dataclass(frozen=True)
-class Input:
-    """One video's embeddings."""
+class UniqueFrames:
+    """Decisions across videos (`UNIQUE_FRAMES_SCHEMA`) and how many frames were searched for.
 
-    video_id: str
-    version: str
+    Attributes:
+        search: which search found their repeats.
+    """
+
+    table: pl.DataFrame
+    computed: int
+    search: str
 
 
 class DedupStep:
-    """Compares every video's frames with those of the videos before it; only new videos cost anything."""
+    """Compares every video's frames with those of the videos before it; only what changed costs anything."""
 
     def __init__(self, workspace: Workspace, config: DedupConfig) -> None:
+        self.workspace = workspace
         self.storage = workspace.storage
-        self.catalog = workspace.catalog
         self.config = config
         self._identity = embedder_identity(workspace, config)
+        self._links = UniqueLinks(workspace.storage)
         self._inputs: list[Input] | None = None
 
     def inputs(self) -> list[Input]:
         """Videos with embeddings of the configured model, in the order they were added, then by id."""
         if self._inputs is None:
-            self._inputs = []
-            for video in self.catalog.videos():
-                path = self.storage.embeddings_table(video.video_id)
-                keys = read_keys(path) if video.status is not Status.SKIPPED else None
-                if keys is not None and read_metadata(path).get(MODEL) == self._identity:
-                    self._inputs.append(Input(video.video_id, keys.version))
+            self._inputs = UniqueInputs(self.workspace, self._identity).scan()
         return self._inputs
 
     def keys(self) -> ArtifactKeys:
-        """Compute: model and threshold. Decision: which embeddings."""
+        """Compute: model, threshold and search. Decision: which embeddings."""
         pairs: Json = [[entry.video_id, entry.version] for entry in self.inputs()]
-        return ArtifactKeys(stable_hash("unique", self._identity, self.config.across), stable_hash(pairs))
+        compute = stable_hash("unique", VALUES, self._identity, self.config.across, self.config.index)
+        return ArtifactKeys(compute, stable_hash(pairs))
 
     def confirm(self) -> None:
         """Nothing to do: only the dataset marks videos."""
 
     def is_current(self) -> bool:
         """Whether the table and the folder of links are there and up to date."""
-        present = self.storage.deduplicated_frames.is_dir()
-        return present and not self.config.force and read_keys(self.storage.unique_table) == self.keys()
+        if self.config.force:
+            return False
+        keys = self.keys()
+        return read_keys(self.storage.unique_table) == keys and self._links.show(keys.version)
 
     def items(self) -> int:
         """Frames in the table."""
@@ -71,46 +84,56 @@ class DedupStep:
 
     def run(self) -> UniqueFrames:
         """Decide, then publish the links and, last, the table."""
-        tables = [self._kept(entry.video_id) for entry in self.inputs()]
-        ids = [frame_id(video_id, index) for table in tables for video_id, index in table.select(_NAME).iter_rows()]
-        vectors = [table["embedding"].to_numpy() for table in tables if len(table)]
-        matrix = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
-        result = unique_across(ids, matrix, self.config.across, self._previous())
-        self._publish_links(result.table)
-        pairs = [[entry.video_id, entry.version] for entry in self.inputs()]
-        with self.storage.publish_file(self.storage.unique_table) as target:
-            write_table(target, result.table, self.keys(), {INPUTS: json.dumps(pairs)})
-        return result
-
-    def _kept(self, video_id: str) -> pl.DataFrame:
-        table = read_table(self.storage.embeddings_table(video_id))
-        return table.filter("kept").select("video_id", "frame_index", "embedding").sort("frame_index")
+        with file_lock(self.storage.dedup_lock):
+            inputs = UniqueInputs(self.workspace, self._identity)
+            stored = inputs.load()
+            # What was read counts, if a video changed since it was looked at.
+            self._inputs = [Input(video.video_id, video.keys_version or "") for video in stored]
+            videos = [VideoFrames(video.video_id, video.digest, video.frame_indexes) for video in stored]
+            old = self._previous()
+            known = self._known(videos, old)
+            rows = np.concatenate([video.rows for video in stored]) if stored else np.empty(0, np.int64)
+            with choose_search(self.workspace, self.config, inputs.store, rows, known) as chosen:
+                decisions = decide_across(chosen.search, chosen.exact, self.config.across, chosen.known)
+            table = unique_table(videos, decisions)
+            self._publish(table, old, stored)
+            return UniqueFrames(table, int(chosen.known.open.sum()), chosen.name)
 
     def _previous(self) -> pl.DataFrame | None:
-        """The earlier decisions on the videos that the lists of inputs, then and now, begin with in common."""
+        """The earlier table, if what it says may be used again."""
         old = read_keys(self.storage.unique_table)
         if old is None or old.compute != self.keys().compute or self.config.force:
             return None
-        before: list[list[str]] = json.loads(read_metadata(self.storage.unique_table).get(INPUTS, "[]"))
-        same: list[str] = []
-        for (video_id, version), now in zip(before, self.inputs(), strict=False):
-            if (video_id, version) != (now.video_id, now.version):
-                break
-            same.append(video_id)
-        return read_table(self.storage.unique_table).filter(pl.col("video_id").is_in(same))
+        return read_table(self.storage.unique_table, UNIQUE_FRAMES_SCHEMA)
 
-    def _publish_links(self, table: pl.DataFrame) -> None:
-        with self.storage.publish_folder(self.storage.deduplicated_frames) as folder:
-            for (video_id,), rows in table.filter("kept").group_by("video_id", maintain_order=True):
-                frames = read_table(self.storage.frames_table(str(video_id)), FRAMES_SCHEMA)
-                for index, path in frames.join(rows, on="frame_index", how="semi").select(_PATH).iter_rows():
-                    source = self.storage.root / path
-                    link(source, folder / self.storage.deduplicated_name(str(video_id), index, source.suffix[1:]))
+    def _known(self, videos: Sequence[VideoFrames], old: pl.DataFrame | None) -> Known:
+        if old is None:
+            return Known.nothing(sum(len(video.frame_indexes) for video in videos))
+        return known_decisions(videos, self._digests(), old)
+
+    def _digests(self) -> list[tuple[str, str]]:
+        pairs = json.loads(read_metadata(self.storage.unique_table).get(INPUTS, "[]"))
+        return [(video_id, digest) for video_id, digest, *_ in pairs]
+
+    def _publish(self, table: pl.DataFrame, old: pl.DataFrame | None, stored: Sequence[StoredVideo]) -> None:
+        keys, before = self.keys(), read_keys(self.storage.unique_table)
+        if old is not None and before is not None and self._links.show(before.version):
+            self._links.change(old.filter("kept"), table.filter("kept"), self._renewed(stored))
+        else:
+            self._links.replace(table.filter("kept"))
+        pairs = [[video.video_id, video.digest, video.keys_version] for video in stored]
+        with self.storage.publish_file(self.storage.unique_table) as target:
+            write_table(target, table, keys, {INPUTS: json.dumps(pairs)})
+        self._links.confirm(keys.version)
+
+    def _renewed(self, stored: Sequence[StoredVideo]) -> list[str]:
+        """Videos whose embeddings have another version than in the table, so that their frames may be other files."""
+        pairs = json.loads(read_metadata(self.storage.unique_table).get(INPUTS, "[]"))
+        versions = {video_id: version for video_id, _, version in pairs}
+        return [video.video_id for video in stored if versions.get(video.video_id) != video.keys_version]
 
 
 ADDS_UP: Final = "adds_up"
-_NAME: Final = ["video_id", "frame_index"]
-_PATH: Final = ["frame_index", "path"]
 
 
 @dg.asset(
@@ -125,6 +148,7 @@ _PATH: Final = ["frame_index", "path"]
             description="Unique frames and repeats are all frames, and repeats have one.",
         )
     ],
+    metadata=column_schemas.UNIQUE_FRAMES,
     config_schema=launchpad_schema(DedupConfig),
 )
 def unique_frames(
@@ -145,6 +169,7 @@ def unique_frames(
             "kept": kept,
             "rejected": len(table) - kept,
             "computed": result.computed if result else 0,
+            "search": result.search if result else "none",
             "videos": len(step.inputs()),
         },
         data_version=dg.DataVersion(step.keys().version),

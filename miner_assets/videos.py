@@ -7,6 +7,7 @@ import dagster as dg
 
 from miner_assets.checks import check_specs
 from miner_assets.download_stage import DownloadStage
+from miner_assets.execution import takes
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.partitions import VIDEOS
 from miner_assets.prescreen import Prescreen
@@ -22,6 +23,7 @@ from miner_resources.records import Stage
     group_name="acquisition",
     kinds={"yt-dlp"},
     pool="youtube",
+    op_tags=takes(cpus=1),
     code_version="1",
     output_required=False,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=50),

@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from miner_resources.errors import InvalidData
-from miner_resources.events import Decision, Removal, has_pending
+from miner_resources.events import Decision, Removal, forget_removals, has_pending
 from miner_resources.pacing import Pool
 from miner_resources.records import VIDEO_STAGES, Stage, StageRecord, Status, Video
 from miner_resources.registry.database import transaction
-from miner_resources.registry.ledger import FAILED
+from miner_resources.registry.ledger import FAILED, derive_status
 from miner_resources.registry.pools import load_pool, load_pools, save_pool
 from miner_resources.registry.records import Keyword, RebuildReport, SearchResult, Statistics
 from miner_resources.registry.rows import (
+    delete_rows,
     load_ledger,
     save,
     select_keywords,
@@ -96,6 +97,18 @@ class Catalog:
                     videos = [video for video in videos if video.status is Status.SKIPPED]
                 decisions = [Decision(video_id=video.video_id, status=status, decided_at=now) for video in videos]
                 self._session.say(connection, decisions)
+
+    def restore_status(self, ids: Iterable[str]) -> None:
+        """Where videos stood before a stage began with them that did not end: what their stages said last counts."""
+        for chunk in _chunks(list(ids)):
+            with self._session.writing() as connection:
+                videos = select_videos(connection, f"WHERE video_id {_ANY_OF}", chunk)
+                said: dict[str, list[StageRecord]] = {}
+                for record in select_stage_records(connection, f"WHERE video_id {_ANY_OF}", chunk):
+                    said.setdefault(record.video_id, []).append(record)
+                busy = [video for video in videos if video.status in _RUNNING]
+                restored = [replace(video, status=derive_status(said.get(video.video_id, []))) for video in busy]
+                save(connection, "videos", restored)
 
     def mark_complete(self, ids: Iterable[str]) -> None:
         """Set the status of videos that are in the dataset."""
@@ -225,6 +238,24 @@ class Catalog:
         """Tombstones: removed video → when."""
         with self._session.reading() as connection:
             return select_removed(connection)
+
+    def restore_videos(self, ids: Iterable[str]) -> list[str]:
+        """Take tombstones away, so that the videos can be added again. Returns the ids that had one.
+
+        Raises:
+            InvalidData: an id is not safe as a file name; nothing was changed.
+        """
+        chosen = [check_video_id(video_id) for video_id in dict.fromkeys(ids)]
+        with self._session.writing() as connection:
+            removed = select_removed(connection, f"WHERE video_id {_ANY_OF}", chosen)
+            # The files first: a row without its file is found again by the same command, a file alone would not be.
+            forget_removals(self._session.storage, chosen)
+            delete_rows(connection, "removed_videos", removed)
+        return [video_id for video_id in chosen if video_id in removed]
+
+    def rewrite(self) -> None:
+        """Write the file anew, without the bytes that deleted rows left in it."""
+        self._session.rewrite()
 
     def pool(self, name: str) -> Pool:
         """What the governor knows about a site."""

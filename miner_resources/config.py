@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from miner_resources.config_sections import (
+    AutomationConfig,
     ClassSpec,
     DatasetConfig,
     DedupConfig,
@@ -58,6 +59,7 @@ class MinerConfig(Section):
     dedup: DedupConfig = Field(default_factory=DedupConfig)
     detection: DetectionConfig = Field(default_factory=DetectionConfig)
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    automation: AutomationConfig = Field(default_factory=AutomationConfig)
 
     @field_validator("device")
     @classmethod

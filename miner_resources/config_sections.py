@@ -14,6 +14,7 @@ from miner_resources.errors import MinerError
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, names
 from miner_resources.models.sources import default_threshold
 from miner_resources.storage import stable_hash
+from miner_resources.vocabulary import ExportFormat
 
 
 def _batch_size(value: object) -> object:
@@ -38,6 +39,10 @@ class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values cannot change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+
+def _timeout() -> Any:  # noqa: ANN401 (a field)
+    return Field(default=None, gt=0, description="longest time for one video, in seconds; null: no limit")
 
 
 class ClassSpec(Section):
@@ -145,17 +150,33 @@ class PrescreenConfig(Section):
     max_pictures: int = Field(default=100, ge=1, le=1000, description="storyboard pictures to look at per video")
 
 
+class AutomationConfig(Section):
+    """What the sensors ask for."""
+
+    videos_per_run: int = Field(default=50, ge=1, le=1000, description="videos that share a run, and its models")
+    runs_at_once: int = Field(default=4, ge=1, le=1000, description="runs over videos that are queued or at work")
+
+
 class ExtractionConfig(Section):
     """Sampling frames."""
 
     force: bool = Field(default=False, description="extract again even if nothing changed")
-    strategy: Literal["interval", "time", "keyframe"] = Field(default="interval", description="which frames")
+    timeout_s: float | None = _timeout()
+    strategy: Literal["interval", "time", "keyframe", "scene"] = Field(default="interval", description="which frames")
     interval: int = Field(default=30, ge=1, description="interval: every n-th frame")
     seconds: float = Field(default=1.0, gt=0, description="time: seconds between frames")
+    scene_threshold: float = Field(
+        default=3.0, ge=1, description="scene: a cut changes the picture so many times more than the frames around it"
+    )
+    scene_min_change: float = Field(
+        default=10.0, ge=0, le=765, description="scene: least change of a cut in levels of luma and chroma"
+    )
+    scene_min_seconds: float = Field(default=0.6, ge=0, description="scene: shots are at least this long")
     max_frames: int | None = Field(default=None, ge=1, description="thin evenly to this many frames per video")
     max_side: int | None = Field(default=None, ge=16, description="shrink so that the longer side has this many pixels")
     image_format: Literal["jpg", "png", "webp"] = Field(default="jpg", description="file format of frames")
     quality: int = Field(default=95, ge=1, le=100, description="JPEG and WebP quality")
+    workers: BatchSize = Field(default="auto", description="videos decoded at a time; auto: one for each CPU core")
 
 
 def _auto_threshold(values: object, key: str, model_key: str, task: str, default_model: str) -> object:
@@ -183,6 +204,7 @@ class FilterConfig(Section):
     """Keeping frames that show one of the classes."""
 
     force: bool = Field(default=False, description="score again even if nothing changed")
+    timeout_s: float | None = _timeout()
     model: str = Field(default="siglip2-so400m", min_length=1, description=_models("text-image model", TEXT_IMAGE))
     threshold: Fraction01 = Field(
         default=0.25, description="a frame is kept if a class scores at least this; auto: the model's"
@@ -204,6 +226,7 @@ class DedupConfig(Section):
     """Removing near-duplicates within and across videos."""
 
     force: bool = Field(default=False, description="embed again even if nothing changed")
+    timeout_s: float | None = _timeout()
     model: str = Field(
         default="dinov2-base",
         min_length=1,
@@ -217,6 +240,10 @@ class DedupConfig(Section):
     )
     cross_video_threshold: Cosine | None = Field(default=None, description="the same across videos; null: threshold")
     batch_size: BatchSize = Field(default="auto", description="images per forward pass, or auto")
+    index: Literal["auto", "exact", "faiss"] = Field(
+        default="auto",
+        description="search across videos; faiss may miss some repeats; auto: exact while it takes minutes",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -233,6 +260,7 @@ class DetectionConfig(Section):
     """Finding boxes on the frames that are unique within their video."""
 
     force: bool = Field(default=False, description="detect again even if nothing changed")
+    timeout_s: float | None = _timeout()
     detector: str = Field(default="grounding-dino", min_length=1, description=_models("detector", DETECTION))
     confidence_threshold: Fraction01 = Field(
         default=0.3, description="boxes below are left out of the dataset; auto: the model's"
@@ -255,10 +283,23 @@ class DetectionConfig(Section):
 class DatasetConfig(Section):
     """Putting the dataset together."""
 
+    name: str = Field(default="Mined with Video Miner", min_length=1, description="title of the dataset card")
+    description: str = Field(default="", description="a sentence or two for the dataset card")
+    contact: str = Field(default="", description="whom to ask for a takedown, for the dataset card")
+
     splits: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}, description="share of frames in each split"
     )
-    formats: list[Literal["coco"]] = Field(default_factory=lambda: ["coco"], description="formats to write")
+    formats: list[ExportFormat] = Field(
+        default_factory=lambda: ["coco"],
+        description="formats to write into dataset/exports; coco is always there as detections/annotations.json",
+    )
+    group_by: Literal["video", "channel"] = Field(
+        default="video", description="what is never divided between splits, besides videos that share footage"
+    )
+    keep_versions: int | None = Field(
+        default=None, ge=1, description="older versions of the dataset are deleted beyond so many; null: all stay"
+    )
 
     @field_validator("splits")
     @classmethod

@@ -57,6 +57,12 @@ class RegistryBusy(Unavailable):
     """Another process held the registry lock for too long."""
 
 
+class TimedOut(MinerError):
+    """A video takes longer than is allowed; with a higher limit, or on a less busy machine, it may come through."""
+
+    retryable = True
+
+
 class Waiting(MinerError):
     """Nothing is wrong with the video: it is not its turn yet. The stage leaves it pending.
 

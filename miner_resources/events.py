@@ -151,6 +151,12 @@ def _forget(storage: Storage, video_id: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def forget_removals(storage: Storage, video_ids: Iterable[str]) -> None:
+    """Delete the tombstones of videos that may come back. Hold the lock of the registry, with all events settled."""
+    for video_id in video_ids:
+        _settled_path(storage, Removal(video_id=video_id, removed_at=datetime.now(UTC))).unlink(missing_ok=True)
+
+
 def _tombstone(spooled: SpooledEvent) -> Removal:
     return Removal(video_id=spooled.event.video_id, removed_at=spooled.published_at)
 

@@ -1,4 +1,4 @@
-"""Pictures: read, write, measure, and draw on, for people to look at.
+"""Pictures: read, write, measure, and lay out for people to look at.
 
 All pictures are uint8 RGB arrays (H, W, 3). JPEG goes through libjpeg-turbo directly, which saves the copies that
 Pillow makes; other formats and all drawing use Pillow. To support another file format: add it to `encode_image` and
@@ -7,20 +7,18 @@ to the config's `image_format`.
 
 import io
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from miner_resources.errors import InvalidData
+from miner_resources.palette import Color
 from miner_resources.records import Rgb
-
-ImageFormat = Literal["jpg", "png", "webp"]
+from miner_resources.vocabulary import ImageFormat
 
 MAX_PIXELS: Final = 8192 * 8192
 """Larger pictures are refused: 200 MB of pixels, and only decompression bombs are as large as that."""
@@ -28,15 +26,15 @@ MAX_PIXELS: Final = 8192 * 8192
 SHARPNESS_SIDE: Final = 512
 """Sharpness is measured at this size, so that frames of small and large videos compare."""
 
-Color = tuple[int, int, int]
-KEPT: Final[Color] = (46, 160, 67)
-DROPPED: Final[Color] = (218, 54, 51)
+KEPT: Final[Color] = (86, 180, 233)
+"""Sky blue and, below, orange of the palette by Okabe and Ito, which colour-blind people can tell apart:
+https://jfly.uni-koeln.de/color/."""
+DROPPED: Final[Color] = (230, 159, 0)
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 _SHEET: Final[Color] = (24, 26, 31)
 _CAPTION: Final[Color] = (225, 228, 234)
 _BLACK: Final[Color] = (0, 0, 0)
-_WHITE: Final[Color] = (255, 255, 255)
 _TALLEST_TILE: Final = 1.25
 
 
@@ -138,7 +136,7 @@ def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile
     """Lay pictures out in a grid, for a person to judge a stage at a glance.
 
     Args:
-        tiles: (picture, caption, kept); kept ones get a green border, dropped ones a red one.
+        tiles: (picture, caption, kept); kept ones get a blue border, dropped ones an orange one.
         columns: tiles in a row.
         tile_width: px; pictures are fitted to it, and to 1.25 times as much in height.
 
@@ -156,41 +154,6 @@ def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile
         sheet.paste(row, (gap, top))
         top += row.height + gap
     return np.asarray(sheet)
-
-
-def draw_boxes(
-    rgb: Rgb, xyxy: npt.NDArray[np.float32], labels: Sequence[str], scores: Sequence[float] | None = None
-) -> Rgb:
-    """Return a copy of a picture with labelled boxes on it.
-
-    Args:
-        rgb: the picture.
-        xyxy: (N, 4) pixel coordinates x1 y1 x2 y2; what lies outside the picture is cut off.
-        labels: one per box; a label has the same colour in every picture.
-        scores: one per box, 0 to 1.
-    """
-    image = Image.fromarray(rgb)
-    draw = ImageDraw.Draw(image)
-    thickness = max(2, round(max(image.size) / 400))
-    font = _font(max(11, round(max(image.size) / 60)))
-    limit = np.array([image.width, image.height] * 2)
-    for number, (box, label) in enumerate(zip(xyxy, labels, strict=True)):
-        left, top, right, bottom = (float(value) for value in np.clip(box, 0, limit))
-        if right <= left or bottom <= top:
-            continue
-        color = label_color(label)
-        draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=thickness)
-        text = label if scores is None else f"{label} {scores[number]:.2f}"
-        _draw_tag(draw, (left, top), text, font, color)
-    return np.asarray(image)
-
-
-def label_color(label: str) -> Color:
-    """A vivid colour that depends on nothing but the label."""
-    hash_value = zlib.crc32(label.encode())
-    lightness = 45 + hash_value // 360 % 3 * 8
-    red, green, blue = ImageColor.getrgb(f"hsl({hash_value % 360}, 85%, {lightness}%)")[:3]
-    return red, green, blue
 
 
 def _decode_jpeg(data: bytes) -> Rgb:
@@ -231,7 +194,7 @@ def _fitted(rgb: Rgb, width: int, height: int) -> Image.Image:
 def _sheet_row(tiles: Sequence[tuple[Rgb, str, bool]], tile_width: int, gap: int) -> Image.Image:
     """One row of a contact sheet, as high as its tallest picture needs."""
     border = max(3, tile_width // 60)
-    font = _font(max(11, tile_width // 17))
+    font = load_font(max(11, tile_width // 17))
     inner = tile_width - 2 * border
     tallest = max(rgb.shape[0] / rgb.shape[1] for rgb, _, _ in tiles)
     inner_height = max(1, round(inner * min(_TALLEST_TILE, tallest)))
@@ -243,37 +206,23 @@ def _sheet_row(tiles: Sequence[tuple[Rgb, str, bool]], tile_width: int, gap: int
         draw.rectangle((left, 0, left + tile_width - 1, tile_height - 1), _BLACK, KEPT if kept else DROPPED, border)
         picture = _fitted(rgb, inner, inner_height)
         row.paste(picture, (left + (tile_width - picture.width) // 2, (tile_height - picture.height) // 2))
-        text = _shortened(caption, inner, font.getlength)
+        text = shorten(caption, inner, font.getlength)
         draw.text((left + border, (tile_height + height) // 2), text, _CAPTION, font, anchor="lm")
     return row
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of all drawing, which Pillow brings along; `size` in px."""
     font = ImageFont.load_default(size=size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise InvalidData("Pillow was built without FreeType", remedy="install Pillow from its wheel")
     return font
 
 
-def _shortened(text: str, width: int, measure: Callable[[str], float]) -> str:
+def shorten(text: str, width: int, measure: Callable[[str], float]) -> str:
+    """`text`, cut with an ellipsis where it is wider than `width`."""
     if measure(text) <= width:
         return text
     while text and measure(f"{text}…") > width:
         text = text[:-1]
     return f"{text}…"
-
-
-def _draw_tag(
-    draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, font: ImageFont.FreeTypeFont, color: Color
-) -> None:
-    """Write `text` on a filled tag above the corner of its box, or inside where the picture ends."""
-    picture_width, picture_height = draw.im.size
-    pad = max(2, round(font.size / 5))
-    text = _shortened(text, picture_width - 2 * pad, font.getlength)
-    width, height = math.ceil(font.getlength(text)) + 2 * pad, math.ceil(font.size * 1.2) + 2 * pad
-    left = max(0, min(round(corner[0]), picture_width - width))
-    top = round(corner[1]) - height
-    top = min(round(corner[1]), picture_height - height) if top < 0 else top
-    ink = _BLACK if np.array(color) @ _LUMA > 140 else _WHITE
-    draw.rectangle((left, top, left + width - 1, top + height - 1), fill=color)
-    draw.text((left + pad, top + height / 2), text, ink, font, anchor="lm")

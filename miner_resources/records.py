@@ -4,10 +4,9 @@ Rows of frames live in Parquet tables whose columns are `*_SCHEMA` below (polars
 dataclass. To add a column: extend the schema here, fill it in its stage, say so in the CHANGELOG.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -15,44 +14,12 @@ import numpy.typing as npt
 import polars as pl
 
 from miner_resources.errors import InvalidData
+from miner_resources.vocabulary import Json, Stage, Status
 
 Rgb = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 UNIT_LENGTH_TOLERANCE: Final = 1e-3
-
-
-class Stage(StrEnum):
-    """The stages in the order in which they run; values are the names used in configs and the registry."""
-
-    SEARCH = "search"
-    DOWNLOAD = "download"
-    EXTRACT = "extract"
-    FILTER = "filter"
-    EMBED = "embed"
-    DETECT = "detect"
-    DEDUP = "dedup"
-    DATASET = "dataset"
-
-
-class Status(StrEnum):
-    """Where a video stands; values are those of the `videos.status` column."""
-
-    PENDING = "pending"
-    DOWNLOADING = "downloading"
-    DOWNLOADED = "downloaded"
-    EXTRACTING = "extracting"
-    EXTRACTED = "extracted"
-    FILTERING = "filtering"
-    FILTERED = "filtered"
-    DEDUPLICATING = "deduplicating"
-    DEDUPLICATED = "deduplicated"
-    DETECTING = "detecting"
-    DETECTED = "detected"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 VIDEO_STAGES: Final[Mapping[Stage, tuple[Status, Status]]] = {

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from miner_resources.errors import InvalidData
 from miner_resources.locks import file_lock
-from miner_resources.records import Json
+from miner_resources.vocabulary import Json, Stage
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VERSION_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def stable_hash(*parts: Json) -> str:
@@ -146,6 +147,10 @@ class Storage:
         """Table of embeddings of the frames that passed the filter."""
         return self.root / "embeddings" / f"{check_video_id(video_id)}.parquet"
 
+    def embeddings_tables(self) -> list[Path]:
+        """Tables of embeddings of all videos."""
+        return sorted((self.root / "embeddings").glob("*.parquet"))
+
     def detections_table(self, video_id: str) -> Path:
         """Table of boxes on the frames that are unique within their video."""
         return self.root / "detections" / f"{check_video_id(video_id)}.parquet"
@@ -154,6 +159,26 @@ class Storage:
     def unique_table(self) -> Path:
         """Table of the decisions across videos."""
         return self.root / "dedup" / "unique_frames.parquet"
+
+    @property
+    def dedup_store(self) -> Path:
+        """Folder of what makes `unique_frames` fast; it can be made again from the embeddings."""
+        return self.root / "dedup" / "store"
+
+    @property
+    def dedup_contents(self) -> Path:
+        """Table of contents of the vectors in `dedup_store`."""
+        return self.dedup_store / "contents.parquet"
+
+    @property
+    def dedup_lock(self) -> Path:
+        """Held by who decides across videos."""
+        return self.root / "dedup" / "lock"
+
+    @property
+    def linked_version(self) -> Path:
+        """Text: the version of `unique_table` that `deduplicated_frames` shows; missing while the folder changes."""
+        return self.root / "dedup" / "linked_version"
 
     @property
     def deduplicated_frames(self) -> Path:
@@ -180,9 +205,54 @@ class Storage:
         return self.root / "dataset"
 
     @property
+    def export_folder(self) -> Path:
+        """Folder of the dataset in other formats."""
+        return self.dataset / "exports"
+
+    def export(self, name: str) -> Path:
+        """Folder of the dataset in another format."""
+        return self.export_folder / name
+
+    @property
+    def export_log(self) -> Path:
+        """Where `dataset export` wrote to, one JSON object a line."""
+        return self.dataset / "exported.jsonl"
+
+    @property
+    def versions(self) -> Path:
+        """Folder of the versions of the dataset."""
+        return self.dataset / "versions"
+
+    def version(self, version_id: str) -> Path:
+        """Folder of one version of the dataset.
+
+        Raises:
+            InvalidData: the id is none.
+        """
+        if not _VERSION_ID.fullmatch(version_id):
+            raise InvalidData(
+                f"{version_id!r} is no version of a dataset", remedy="see `video-miner dataset list` for their ids"
+            )
+        return self.versions / version_id
+
+    @property
     def contact_sheets(self) -> Path:
         """Pictures for people: what each stage kept and dropped."""
         return self.root / "contact_sheets"
+
+    def contact_sheet(self, stage: Stage, video_id: str) -> Path:
+        """The picture of what a stage kept and dropped of one video."""
+        return self.contact_sheets / stage.value / f"{check_video_id(video_id)}.jpg"
+
+    @property
+    def removals(self) -> Path:
+        """Log of takedowns, one JSON object a line."""
+        return self.root / "removals.jsonl"
+
+    @property
+    def pending_removals(self) -> Path:
+        """What a takedown that was interrupted still has to do."""
+        return self.root / "removals.pending.json"
 
     @property
     def model_revisions(self) -> Path:

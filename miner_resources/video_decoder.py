@@ -18,6 +18,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from miner_resources.av1_packets import PacketTrimmer
+from miner_resources.deadline import check_time
 from miner_resources.errors import CorruptMedia
 from miner_resources.records import Rgb
 from miner_resources.video_file import CONVERT, DOWNLOAD_AGAIN, codec_name, open_video
@@ -42,6 +44,7 @@ class PacketDecoder:
         self._has_begun = False
         self._codec = stream.codec_context
         self._can_thin = codec_name(stream) in _SAFE_TO_THIN
+        self._trimmer = PacketTrimmer() if codec_name(stream) == "av1" else None
         self._waits_for_keyframe = False
 
     def send(self, packet: "Packet[VideoStream]", *, needed: bool = True) -> list[VideoFrame]:
@@ -55,6 +58,11 @@ class PacketDecoder:
             self.lost += self._has_begun
             return []
         self._waits_for_keyframe = False
+        if self._trimmer:
+            trimmed = _with_data(packet, self._trimmer.trim(bytes(packet)))
+            packet = packet if needed else trimmed
+            if not packet.size:
+                return []
         if self._can_thin:
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
         try:
@@ -76,6 +84,15 @@ class PacketDecoder:
             self._codec.flush_buffers()
 
 
+def _with_data(packet: "Packet[VideoStream]", data: bytes) -> "Packet[VideoStream]":
+    """The packet itself, or one of the same time with other data."""
+    if len(data) == packet.size:
+        return packet
+    other: Packet[Any] = Packet(data)
+    other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+    return other
+
+
 def nothing_decodable(path: Path, codec: str) -> CorruptMedia:
     """The error for a video of which not one frame comes out of the decoder."""
     return CorruptMedia(
@@ -91,6 +108,7 @@ def read_packets(container: InputContainer, *streams: VideoStream) -> Iterator["
     """
     try:
         for packet in container.demux(streams) if streams else container.demux():
+            check_time()
             if packet.size:
                 yield packet
     except (av.error.FFmpegError, IndexError):

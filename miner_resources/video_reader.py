@@ -2,7 +2,8 @@
 
 Flow: `read_index` lists the frames, `sampling.choose_frames` picks some, `decode_frames` delivers them: pixel for
 pixel what a full decode gives. Only the packets from a keyframe to the last target behind it are decoded, and those
-that nothing refers to are left out (measured for one frame a second: 0.5 to 0.9 of the work of a full decode).
+that nothing refers to are left out (measured for one frame a second: 0.5 to 0.8 of the work of a full decode).
+Where the choice depends on what the frames show, `video_pass` decodes everything once for choice and pictures.
 How much damage is too much is decided in one place, `check_damage`.
 """
 
@@ -85,7 +86,7 @@ class DecodedFrame:
 
 @dataclass
 class DecodeReport:
-    """How a `decode_frames` went; filled in when it ends.
+    """How a `decode_frames` or `video_pass.decode_every_frame` went; filled in when it ends.
 
     Attributes:
         wanted: number of different frames that were asked for.
@@ -192,7 +193,7 @@ def _decode_planned(path: Path, index: PacketIndex, targets: Set[int]) -> Iterat
     wanted = {index.pts[target] for target in targets}
     for frame in _decode_packets(path, plan_packets(index, targets), index.packet_pts, wanted):
         if frame.pts in wanted and not frame.is_corrupt:
-            yield _decoded(index, bisect_left(index.pts, frame.pts), frame)
+            yield decoded_frame(index, bisect_left(index.pts, frame.pts), frame)
 
 
 def _decode_packets(
@@ -216,18 +217,26 @@ def _decode_packets(
 
 def _decode_everything(path: Path, index: PacketIndex, targets: Set[int]) -> Iterator[DecodedFrame]:
     """Second chance for frames that a start at a keyframe did not give, and the only way if times say nothing."""
-    places = {pts: place for place, pts in enumerate(index.pts)}
     remaining = set(targets)
-    for count, frame in enumerate(decode_in_order(path, [])):
-        place = count if index.sequential or frame.pts is None else places.get(frame.pts)
-        if place in remaining and not frame.is_corrupt:
+    for place, frame in decode_in_places(path, index):
+        if place in remaining:
             remaining.discard(place)
-            yield _decoded(index, place, frame)
+            yield decoded_frame(index, place, frame)
         if not remaining:
             return
 
 
-def _decoded(index: PacketIndex, place: int, frame: VideoFrame) -> DecodedFrame:
+def decode_in_places(path: Path, index: PacketIndex) -> Iterator[tuple[int, VideoFrame]]:
+    """All whole frames of a decode from the start, with their place in display order."""
+    places = {pts: place for place, pts in enumerate(index.pts)}
+    for count, frame in enumerate(decode_in_order(path, [])):
+        place = count if index.sequential or frame.pts is None else places.get(frame.pts)
+        if place is not None and not frame.is_corrupt:
+            yield place, frame
+
+
+def decoded_frame(index: PacketIndex, place: int, frame: VideoFrame) -> DecodedFrame:
+    """A frame that has that place in display order, as a player shows it."""
     return DecodedFrame(place, index.pts[place], index.is_keyframe[place], upright_rgb(frame))
 
 

@@ -21,10 +21,11 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from tests.http_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,21 @@ class Seen:
     cookie: str | None = None
 
 
-class LoopbackServer(ThreadingHTTPServer):
-    """A server that runs in a thread and remembers what it was asked."""
-
-    daemon_threads = True
+class LoopbackServer(LocalServer):
+    """Remembers what it was asked."""
 
     def __init__(self, folder: Path, handler: type["MediaHandler"]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(handler)
         self.folder = folder
         self.seen: list[Seen] = []
         self.bodies: Counter[str] = Counter()
         self.working = self.most_working = 0
         self._counting = threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_port}"
 
     @property
     def requests(self) -> list[str]:
         """Paths of all requests."""
         return [seen.path for seen in self.seen]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up early are not worth a traceback."""
 
     @contextmanager
     def at_work(self) -> Generator[None]:
@@ -71,17 +66,6 @@ class LoopbackServer(ThreadingHTTPServer):
         finally:
             with self._counting:
                 self.working -= 1
-
-    @contextmanager
-    def running(self) -> Generator["LoopbackServer"]:
-        thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class MediaHandler(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import duckdb
@@ -457,3 +457,23 @@ def test_what_a_stage_left_out_is_skipped_until_it_succeeds(storage, catalog):
         publish(storage, a_record("a", Stage.DOWNLOAD, status, minutes))
         catalog.fold()
         assert catalog.videos()[0].status is expected
+
+
+def test_a_restored_video_may_come_back_also_after_a_rebuild(catalog):
+    catalog.add_videos([a_video("a"), a_video("b")])
+    catalog.remove_videos(["a", "b"])
+    assert catalog.restore_videos(["a", "never-seen"]) == ["a"]
+    catalog.rebuild()
+    assert set(catalog.removed_videos()) == {"b"}
+    assert catalog.add_videos([a_video("a"), a_video("b")]) == ["a"]
+
+
+def test_a_rewritten_registry_has_the_same_rows_and_no_bytes_of_deleted_ones(storage, catalog):
+    secret = "a title nobody should read"
+    catalog.add_videos([replace(a_video("a"), title=secret), a_video("b")])
+    catalog.add_keywords(["red car"], max_results=7)
+    catalog.remove_videos(["a"])
+    before = (catalog.videos(), catalog.keywords(), catalog.removed_videos())
+    catalog.rewrite()
+    assert (catalog.videos(), catalog.keywords(), catalog.removed_videos()) == before
+    assert secret.encode() not in storage.registry.read_bytes()

@@ -15,9 +15,7 @@ from miner_resources.images import (
     KEPT,
     brightness,
     contact_sheet,
-    draw_boxes,
     encode_image,
-    label_color,
     limit_side,
     read_image,
     sharpness,
@@ -218,55 +216,6 @@ def test_contact_sheet_shortens_captions_and_takes_tall_pictures() -> None:
 def test_an_empty_contact_sheet_is_refused() -> None:
     with pytest.raises(InvalidData, match="at least one picture"):
         contact_sheet([])
-
-
-def test_boxes_are_drawn_where_they_are() -> None:
-    boxes = np.array([[10, 30, 60, 50]], np.float32)
-    drawn = draw_boxes(GREY, boxes, ["car"])
-    color = label_color("car")
-    assert has_color(drawn, color)[30, 12:58].all()
-    assert has_color(drawn, color)[32:48, 10].all()
-    assert (drawn[35:45, 20:50] == 128).all()
-    assert (GREY == 128).all()
-
-
-@pytest.mark.parametrize(
-    "box",
-    [[0, 0, 30, 20], [300, 200, 320, 240], [-50, -50, 400, 400], [310, 0, 320, 5], [0, 230, 10, 240]],
-    ids=["top left", "bottom right", "larger than the picture", "top right", "bottom left"],
-)
-def test_tags_stay_inside_the_picture(box: list[float]) -> None:
-    plain = np.full((240, 320, 3), 128, np.uint8)
-    drawn = draw_boxes(plain, np.array([box], np.float32), ["person"], [0.5])
-    outline_only = 2 * (320 + 240) * 2
-    tag = has_color(drawn, label_color("person")).sum()
-    assert drawn.shape == plain.shape
-    assert tag > 250 or tag > outline_only
-    ink = ~has_color(drawn, label_color("person")) & ~has_color(drawn, (128, 128, 128))
-    assert ink.sum() > 100
-
-
-def test_boxes_outside_the_picture_are_left_out() -> None:
-    outside = np.array([[-20, -20, -5, -5], [100, 10, 120, 20]], np.float32)
-    assert np.array_equal(draw_boxes(GREY, outside, ["a", "b"]), GREY)
-
-
-def test_no_boxes_change_nothing() -> None:
-    assert np.array_equal(draw_boxes(GREY, np.zeros((0, 4), np.float32), []), GREY)
-
-
-def test_label_colors_are_stable_and_differ() -> None:
-    assert label_color("person") == label_color("person")
-    assert len({label_color(label) for label in ("person", "car", "dog", "bicycle", "bottle")}) == 5
-
-
-def test_large_pictures_get_thicker_lines() -> None:
-    box = np.array([[0.1, 0.4, 0.9, 0.9]], np.float32)
-    widths = []
-    for side in (320, 1920):
-        drawn = draw_boxes(np.zeros((side, side, 3), np.uint8), box * side, ["x"])
-        widths.append(has_color(drawn, label_color("x"))[side * 7 // 10].sum() // 2)
-    assert widths[1] > 2 * widths[0] >= 4
 
 
 def test_without_freetype_drawing_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

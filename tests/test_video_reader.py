@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from miner_resources import video_reader
 from miner_resources.errors import CorruptMedia, InvalidData
@@ -108,6 +110,31 @@ def test_wrong_keyframe_flags_do_no_harm(recipe: Recipe, tmp_path: Path) -> None
     targets = [5, 17, 30]
     expected = full_decode(path, targets)
     assert {frame.frame_index: checksum(frame.rgb) for frame in decode_frames(path, wrong, targets)} == expected
+
+
+ANY_TARGETS = [
+    Recipe("h264.mkv", options={"bf": "3"}, frames=48, gop=20),
+    Recipe("open.mkv", options={"bf": "3", "x264-params": "open-gop=1:keyint=10"}, frames=48, gop=None),
+    Recipe("hevc.mkv", "libx265", {"x265-params": "log-level=none"}, frames=48, gop=20),
+    Recipe("vp9.mkv", "libvpx-vp9", {"cpu-used": "8"}, frames=48, gop=20),
+    Recipe("av1.mkv", "libsvtav1", {"preset": "10"}, frames=48, gop=20),
+]
+Decoded = list[tuple[Path, PacketIndex, dict[int, int]]]
+
+
+@pytest.fixture(scope="module")
+def in_full(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
+    """Videos of all codecs with the checksums of a full decode."""
+    paths = [recipe.write(tmp_path_factory.mktemp("any")) for recipe in ANY_TARGETS]
+    return [(path, read_index(path), full_decode(path, range(48))) for path in paths]
+
+
+@settings(deadline=None, max_examples=20)
+@given(targets=st.sets(st.integers(0, 47)))
+def test_any_targets_decode_as_in_full(in_full: Decoded, targets: set[int]) -> None:
+    for path, index, expected in in_full:
+        got = {frame.frame_index: checksum(frame.rgb) for frame in decode_frames(path, index, sorted(targets))}
+        assert got == {place: expected[place] for place in targets}, path.name
 
 
 def test_frames_carry_their_index_time_and_flag(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from miner_assets.commands.shared import OutputDir, err, project_config, reports_errors
 from miner_resources.errors import InvalidData
-from miner_resources.storage import Storage
+
+if TYPE_CHECKING:
+    from miner_resources.storage import Storage
 
 
 @reports_errors
@@ -33,17 +35,20 @@ def dev(
 
       video-miner dev my.yaml --watch     # then: video-miner keywords add "forklift warehouse"
     """
-    from miner_assets.instance import prepare_home, shipped
+    from miner_assets.instance import open_instance, prepare_home, shipped
     from miner_assets.metadata import ADDRESS
+    from miner_resources.storage import Storage
 
     config = project_config(output, files or [])
     storage = Storage(config.output_dir)
     home = prepare_home(storage)
+    open_instance(storage).dispose()
     os.environ["VIDEO_MINER_OUTPUT"] = str(storage.root)
     if files:
         os.environ["VIDEO_MINER_CONFIG"] = os.pathsep.join(str(file.absolute()) for file in files)
-    os.environ[ADDRESS] = _serve_pictures(storage)
-    err.print(f"Dagster home {home}; UI on http://127.0.0.1:{port}; Ctrl-C stops it", highlight=False, markup=False)
+    os.environ[ADDRESS] = pages = _serve_pages(storage)
+    addresses = f"UI on http://127.0.0.1:{port}; frames and boxes on {pages}"
+    err.print(f"Dagster home {home}; {addresses}; Ctrl-C stops it", highlight=False, markup=False, soft_wrap=True)
     workspace_file = str(shipped("workspace.yaml"))
     if watch:
         _switch_on(workspace_file)
@@ -52,8 +57,10 @@ def dev(
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def _serve_pictures(storage: Storage) -> str:
-    """Start the server of pictures, which ends with this process or with what replaces it, and return its address.
+def _serve_pages(storage: "Storage") -> str:
+    """Start the pages of `explore`, which end with this process or with what replaces it, and return their address.
+
+    They also serve the pictures that the UI shows.
 
     Always on the same port if it can be had: the address is part of what Dagster remembers about a run.
     """
@@ -64,7 +71,7 @@ def _serve_pictures(storage: Storage) -> str:
     if port != usual:
         err.print(f"port {usual} is taken: previews of earlier runs do not show, new ones do", highlight=False)
     heard, held = os.pipe()
-    command = [sys.executable, "-m", "miner_assets.picture_server", str(storage.root), str(port)]
+    command = [sys.executable, "-m", "miner_assets.explore.server", str(storage.root), str(port)]
     subprocess.Popen(command, stdin=heard)
     os.close(heard)
     os.set_inheritable(held, True)

@@ -6,18 +6,17 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.markup import escape
 
-from miner_assets.commands.doctor_web import WEB_CHECKS
 from miner_assets.commands.finding import Finding
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, out, project_config, reports_errors
-from miner_resources.catalog import Catalog
-from miner_resources.config import MinerConfig
 from miner_resources.errors import MinerError
-from miner_resources.storage import Storage
+
+if TYPE_CHECKING:
+    from miner_resources.config import MinerConfig
 
 PACKAGES: Final = ("dagster", "yt-dlp", "av", "torch", "transformers", "faiss-cpu", "duckdb", "polars", "pillow")
 IMPORTS: Final = ("dagster", "yt_dlp", "av", "torch", "transformers", "faiss", "duckdb", "polars", "PIL")
@@ -31,6 +30,8 @@ def doctor(output: OutputDir = None) -> None:
 
     Example: video-miner doctor
     """
+    from miner_assets.commands.doctor_web import WEB_CHECKS
+
     config = project_config(output)
     failed = False
     for check in (_python, _packages, _torchvision, *WEB_CHECKS, _device, _models, _disk, _registry):
@@ -47,12 +48,12 @@ def doctor(output: OutputDir = None) -> None:
         raise typer.Exit(SOME_FAILED)
 
 
-def _python(_: MinerConfig) -> Iterator[Finding]:
+def _python(_: "MinerConfig") -> Iterator[Finding]:
     number = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding("ok", f"Python {number}")
 
 
-def _packages(_: MinerConfig) -> Iterator[Finding]:
+def _packages(_: "MinerConfig") -> Iterator[Finding]:
     for package, module in zip(PACKAGES, IMPORTS, strict=True):
         try:
             importlib.import_module(module)
@@ -61,7 +62,7 @@ def _packages(_: MinerConfig) -> Iterator[Finding]:
             yield Finding("fail", f"{package}: {error}", "install it again: pip install --force-reinstall video-miner")
 
 
-def _torchvision(_: MinerConfig) -> Iterator[Finding]:
+def _torchvision(_: "MinerConfig") -> Iterator[Finding]:
     """Nothing here needs torchvision, but a broken one breaks transformers."""
     if importlib.util.find_spec("torchvision") is None:
         return
@@ -71,7 +72,7 @@ def _torchvision(_: MinerConfig) -> Iterator[Finding]:
         yield Finding("fail", f"torchvision is broken: {error}", "pip uninstall torchvision; Video Miner needs none")
 
 
-def _device(config: MinerConfig) -> Iterator[Finding]:
+def _device(config: "MinerConfig") -> Iterator[Finding]:
     from miner_resources.models.runtime import choose_device, choose_dtype
 
     try:
@@ -81,15 +82,15 @@ def _device(config: MinerConfig) -> Iterator[Finding]:
         yield Finding("fail", error.message, error.remedy)
 
 
-def _models(config: MinerConfig) -> Iterator[Finding]:
-    from miner_assets.model_choice import check_services, possible_models
+def _models(config: "MinerConfig") -> Iterator[Finding]:
+    from miner_assets.model_choice import check_service, possible_models
     from miner_resources.models.sources import resolve
     from miner_resources.models.weights import weights_present
 
     for _, key, name, task in possible_models(config):
         try:
             source = resolve(name, task)
-            check_services(config, [source])
+            check_service(config, source)
         except MinerError as error:
             yield Finding("warn", f"{key}: {error.message}", error.remedy)
             continue
@@ -101,7 +102,7 @@ def _models(config: MinerConfig) -> Iterator[Finding]:
             yield Finding("warn", f"{key}: {name} is not downloaded", f"video-miner models download {name}")
 
 
-def _disk(config: MinerConfig) -> Iterator[Finding]:
+def _disk(config: "MinerConfig") -> Iterator[Finding]:
     folder = config.output_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
@@ -112,7 +113,10 @@ def _disk(config: MinerConfig) -> Iterator[Finding]:
         yield Finding("ok", what)
 
 
-def _registry(config: MinerConfig) -> Iterator[Finding]:
+def _registry(config: "MinerConfig") -> Iterator[Finding]:
+    from miner_resources.catalog import Catalog
+    from miner_resources.storage import Storage
+
     storage = Storage(config.output_dir)
     if not storage.registry.exists():
         yield Finding("ok", f"no registry at {storage.registry} yet")

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from miner_resources.config import MinerConfig
+if TYPE_CHECKING:
+    from miner_resources.config import MinerConfig
 
 
 @dataclass(frozen=True)
@@ -15,4 +17,4 @@ class Finding:
     remedy: str = ""
 
 
-Check = Callable[[MinerConfig], Iterator[Finding]]
+Check = Callable[["MinerConfig"], Iterator[Finding]]

@@ -4,16 +4,17 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from miner_assets.commands.reporting import ProgressBars, print_summary, print_table
 from miner_assets.commands.shared import SOME_FAILED, Files, Overrides, Verbose, err, out, reports_errors
-from miner_resources.config import MinerConfig
-from miner_resources.config_files import PROJECT_FILE, load_config, to_yaml
 from miner_resources.errors import ConfigError
-from miner_resources.records import Json, Stage
+from miner_resources.vocabulary import Json, Stage
+
+if TYPE_CHECKING:
+    from miner_resources.config import MinerConfig
 
 FORCEABLE = {
     Stage.SEARCH: "search",
@@ -46,6 +47,8 @@ def run_config(
 
       video-miner run-config cars.yaml --stages dedup,dataset --force dedup
     """
+    from miner_resources.config_files import load_config
+
     config = load_config(files, [*(override or []), *_stage_overrides(stages, force or [])])
     check_models(config)
     if dry_run:
@@ -81,6 +84,8 @@ def validate_config(files: Files, override: Overrides = None) -> None:
 
     Example: video-miner validate-config my.yaml -o filter.threshold=0.4
     """
+    from miner_resources.config_files import load_config
+
     config = load_config(files, override or [])
     check_models(config)
     out.print(f"[green]ok[/green]: {len(config.classes)} classes, stages {', '.join(config.stages)}")
@@ -92,18 +97,21 @@ def show_config(files: Files, override: Overrides = None) -> None:
 
     Example: video-miner show-config my.yaml > full.yaml
     """
+    from miner_resources.config_files import load_config, to_yaml
+
     out.file.write(to_yaml(load_config(files, override or [])))
 
 
-def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) -> dict[str, Any]:
+def mine(config: "MinerConfig", *, verbose: bool, demo_truth: Path | None = None) -> dict[str, Any]:
     """Run the pipeline with progress bars and a summary; returns what `pipeline_result.json` holds."""
     # Dagster, torch and transformers take seconds to import: not before there is work for them.
     from miner_assets.instance import open_instance
     from miner_assets.pipeline import Pipeline
     from miner_assets.result import build_result, write_result
     from miner_assets.workspace import Workspace
+    from miner_resources.config_files import PROJECT_FILE, to_yaml
 
-    with _quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
+    with quiet_libraries(), ProgressBars(err, verbose=verbose) as bars:
         workspace = Workspace.open(config, bars)
         with workspace.storage.publish_file(workspace.storage.root / PROJECT_FILE) as target:
             target.write_text(to_yaml(config.remembered()), encoding="utf-8")
@@ -122,13 +130,13 @@ def mine(config: MinerConfig, *, verbose: bool, demo_truth: Path | None = None) 
     return result
 
 
-def check_models(config: MinerConfig) -> None:
+def check_models(config: "MinerConfig") -> None:
     """Refuse model names that do not exist and services that cannot be used, before anything is touched.
 
     Raises:
         ConfigError: with every name that is wrong.
     """
-    from miner_assets.model_choice import check_services, possible_models
+    from miner_assets.model_choice import check_service, possible_models
     from miner_resources.errors import MinerError
     from miner_resources.models.sources import resolve
 
@@ -142,7 +150,7 @@ def check_models(config: MinerConfig) -> None:
             problems.append(f"{key}: {error}")
             continue
         try:
-            check_services(config, [source])
+            check_service(config, source)
             usable.add(key)
         except MinerError as error:
             unusable.setdefault(key, []).append(f"{key}: {error}")
@@ -162,7 +170,7 @@ def _stage_overrides(stages: str | None, force: Sequence[str]) -> list[str]:
     return overrides
 
 
-def _print_plan(config: MinerConfig) -> None:
+def _print_plan(config: "MinerConfig") -> None:
     from miner_assets.instance import open_instance
     from miner_assets.pipeline import Pipeline
     from miner_assets.workspace import Workspace
@@ -185,7 +193,7 @@ def _score(output_dir: Path, truth: Path) -> dict[str, Json]:
 
 
 @contextmanager
-def _quiet_libraries() -> Generator[None]:
+def quiet_libraries() -> Generator[None]:
     """Dagster and friends log to the console by default; here the progress bars speak for them."""
     names = ("dagster", "alembic", "transformers", "huggingface_hub")
     levels = {name: logging.getLogger(name).level for name in names}

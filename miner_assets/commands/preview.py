@@ -10,7 +10,7 @@ from rich.progress import track
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import OutputDir, Overrides, err, out, project_config, reports_errors
 from miner_resources.errors import NotFound
-from miner_resources.records import Stage
+from miner_resources.vocabulary import Stage
 
 OptionalFiles = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE...]", help="YAML files. Default: as in the project's last run.")

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
 from miner_assets.logic.queries import DEFAULT_CONTEXTS, DEFAULT_SYNONYMS, Query, suggest_queries
-from miner_assets.workspace import Workspace
 from miner_resources.errors import InvalidData, NotFound
 
 COLUMNS: Final = ("query", "class", "term", "context")
@@ -65,6 +64,8 @@ def queries(
     synonyms = {**DEFAULT_SYNONYMS, **vocabulary.synonyms}
     suggested = suggest_queries(classes, contexts=vocabulary.contexts, synonyms=synonyms)[:top]
     if add:
+        from miner_assets.workspace import Workspace
+
         new = Workspace.open(project_config(output)).catalog.add_keywords(query.text for query in suggested)
         # Not on stdout, which may be read by another program.
         err.print(f"{len(new)} keywords added, {len(suggested) - len(new)} known already")

@@ -1,21 +1,20 @@
 """`video-miner registry …` and `video-miner keywords …`: looking at the registry and changing it by hand."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from miner_assets.commands.registry_remove import remove, restore
 from miner_assets.commands.reporting import check_format, print_rows, print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
-from miner_assets.search import register_sources
-from miner_assets.takedown import remove_videos
-from miner_assets.workspace import Workspace
-from miner_resources import events
 from miner_resources.errors import InvalidData
-from miner_resources.queue_report import queue_report
-from miner_resources.records import Status, Video
-from miner_resources.registry.files import read_import, write_export
+from miner_resources.vocabulary import Status
+
+if TYPE_CHECKING:
+    from miner_assets.workspace import Workspace
+    from miner_resources.records import Video
 
 registry = typer.Typer(no_args_is_help=True, help="Look at the registry of videos, and change it by hand.")
 keywords = typer.Typer(no_args_is_help=True, help="The keyword searches that the sensor watches.")
@@ -32,6 +31,8 @@ def status(output: OutputDir = None) -> None:
 
     Example: video-miner registry status --output demo_output
     """
+    from miner_resources.queue_report import queue_report
+
     workspace = _workspace(output)
     numbers = workspace.catalog.statistics()
     out.print(f"{numbers.videos} videos, {numbers.duration_s / 3600:.1f} hours, {numbers.removed} removed")
@@ -83,6 +84,8 @@ def export(
 
     Example: video-miner registry export --status failed --output again.txt
     """
+    from miner_resources.registry.files import write_export
+
     videos = _workspace(project).catalog.videos(status=_status(status))
     to.write_text(write_export(videos), encoding="utf-8")
     out.print(f"{len(videos)} URLs written to {to}", markup=False)
@@ -97,6 +100,10 @@ def import_file(
 
     Example: video-miner registry import urls.txt --output output
     """
+    from miner_assets.search import TAKEN_DOWN, register_sources
+    from miner_resources import events
+    from miner_resources.registry.files import read_import
+
     workspace = _workspace(output)
     found = read_import(file)
     new = workspace.catalog.add_videos(found.videos)
@@ -104,10 +111,15 @@ def import_file(
         events.publish(workspace.storage, record)
     workspace.catalog.fold()
     listed = register_sources(workspace, found.urls)
-    added, all_found = len(new) + len(listed.new), len(found.videos) + len(listed.video_ids)
+    tombstones = workspace.catalog.removed_videos().keys() & {video.video_id for video in found.videos}
+    if tombstones:
+        listed.left_out[TAKEN_DOWN] += len(tombstones)
+    added = len(new) + len(listed.new)
+    all_found = len(found.videos) - len(tombstones) + len(listed.video_ids)
     out.print(f"{added} videos added, {all_found - added} known already")
     for reason, count in listed.left_out.items():
-        out.print(f"{count} entries of lists left out by the search filters: {reason}", markup=False)
+        why = "" if reason == TAKEN_DOWN else "of lists left out by the search filters: "
+        out.print(f"{count} entries {why}{reason}", markup=False, soft_wrap=True)
     for entry in listed.lost:
         err.print(f"[red]not imported[/red] {escape(entry.source)}: {escape(str(entry.error))}", highlight=False)
     if listed.lost:
@@ -149,33 +161,8 @@ def rebuild(output: OutputDir = None) -> None:
         err.print(f"[yellow]left out[/yellow] {escape(problem)}", highlight=False)
 
 
-@registry.command("remove")
-@reports_errors
-def remove(
-    video_ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids as in `registry list`.")],
-    output: OutputDir = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Takedown: delete videos and everything made from them, and never mine them again.
-
-    Example: video-miner registry remove dQw4w9WgXcQ --yes
-    """
-    workspace = _workspace(output)
-    known = workspace.catalog.videos(ids=video_ids)
-    if not known:
-        raise InvalidData(f"no video is called {', '.join(video_ids)}", remedy="see `video-miner registry list`")
-    for video in known:
-        out.print(f"{video.video_id}  {video.title or ''}  {video.url}", highlight=False, markup=False)
-    if not yes:
-        typer.confirm(f"Delete these {len(known)} videos and everything made from them?", abort=True)
-    from miner_assets.instance import open_instance
-    from miner_assets.partitions import VIDEOS, drop_partitions
-
-    ids = [video.video_id for video in known]
-    report = remove_videos(workspace, ids)
-    with open_instance(workspace.storage) as instance:
-        drop_partitions(instance, VIDEOS, ids)
-    out.print(f"{report.videos} videos removed, with {report.artifacts} artifacts and {report.images} dataset images")
+registry.command("remove")(remove)
+registry.command("restore")(restore)
 
 
 @keywords.command("add")
@@ -220,7 +207,9 @@ def remove_keyword(text: Annotated[str, typer.Argument(help="The keyword.")], ou
     out.print(f"{text!r} is not watched any more", markup=False)
 
 
-def _workspace(output: Path | None) -> Workspace:
+def _workspace(output: Path | None) -> "Workspace":
+    from miner_assets.workspace import Workspace
+
     return Workspace.open(project_config(output))
 
 
@@ -233,6 +222,6 @@ def _status(name: str | None) -> Status | None:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(Status)}", param_hint="--status") from None
 
 
-def _cell(video: Video, column: str) -> str | float | None:
+def _cell(video: "Video", column: str) -> str | float | None:
     value = getattr(video, column)
     return value if value is None or isinstance(value, int | float) else str(value)

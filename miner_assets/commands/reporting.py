@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from miner_resources.records import Json, Stage, StageRecord
+from miner_resources.vocabulary import Json, Stage
+
+if TYPE_CHECKING:
+    from miner_resources.records import StageRecord
 
 TITLES = {
     Stage.SEARCH: "find videos",
@@ -82,7 +85,7 @@ class ProgressBars:
             total = task.fields["count"] + count
             self._progress.update(task.id, count=total, frames=f"{total:,} frames")
 
-    def finished_video(self, record: StageRecord, *, reused: bool) -> None:
+    def finished_video(self, record: "StageRecord", *, reused: bool) -> None:
         """Count a video; say why one failed."""
         if record.stage in self._tasks:
             self._progress.advance(self._tasks[record.stage])
@@ -128,7 +131,7 @@ def print_summary(console: Console, result: dict[str, Any], output: str) -> None
         console.print("No frame shows a class: lower filter.threshold, or look at contact_sheets/filter in the output.")
     if result["left_out_by_filters"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result["left_out_by_filters"].items())
-        console.print(f"left out by search filters: {escape(reasons)}", highlight=False, soft_wrap=True)
+        console.print(f"left out: {escape(reasons)}", highlight=False, soft_wrap=True)
     for title, key in (("Left out by your rules", "skipped"), ("Waiting, tried again later", "waiting")):
         if result[key]:
             console.print(_grouped(result[key], title))

@@ -1,19 +1,24 @@
-"""What all commands share: where errors end, exit codes, and which workspace is meant."""
+"""What all commands share: where errors end, exit codes, and which workspace is meant.
+
+Modules of commands import what takes long (dagster, torch, polars, pydantic) inside of the functions that need it:
+`--help` reads all of them.
+"""
 
 import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from miner_resources.config import MinerConfig
-from miner_resources.config_files import load_project
 from miner_resources.errors import ConfigError, MinerError
+
+if TYPE_CHECKING:
+    from miner_resources.config import MinerConfig
 
 SOME_FAILED: Final = 1
 WRONG_USAGE: Final = 2
@@ -64,8 +69,10 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def project_config(output: Path | None, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> MinerConfig:
+def project_config(output: Path | None, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> "MinerConfig":
     """The configuration a command is about: its files, those of the environment, or that of the project's last run."""
+    from miner_resources.config_files import load_project
+
     named = list(files) or [Path(part) for part in os.environ.get("VIDEO_MINER_CONFIG", "").split(os.pathsep) if part]
     folder = output or os.environ.get("VIDEO_MINER_OUTPUT")
     return load_project(named, Path(folder) if folder else None, overrides)

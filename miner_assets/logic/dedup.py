@@ -1,20 +1,19 @@
-"""Remove near-duplicates, within one video and across videos, exactly as defined and fast.
+"""Remove near-duplicates exactly as defined and fast: the definition, and what decides within one video.
 
 Definition: in canonical order, a frame is kept iff its cosine similarity to every kept frame before it is below the
 threshold. `plain_deduplicate` is that sentence as code. `deduplicate` gives the same arrays bit for bit: matrix
 products only rule pairs out, what they leave open is decided by one canonical dot product (`similarity.py`).
-`unique_across` applies it to many videos and compares only the frames that are new since the last time.
+Across videos see `unique.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Final
 
 import numpy as np
-import polars as pl
 
-from miner_assets.logic.similarity import (
+from miner_resources.errors import InvalidData
+from miner_resources.records import Floats, check_unit_length
+from miner_resources.similarity import (
     Doubles,
     Flags,
     Indices,
@@ -23,8 +22,6 @@ from miner_assets.logic.similarity import (
     canonical_similarity,
     error_bound,
 )
-from miner_resources.errors import InvalidData
-from miner_resources.records import UNIQUE_FRAMES_SCHEMA, Floats, check_unit_length
 
 BLOCK: Final = 192
 PIECE: Final = 4096
@@ -44,15 +41,6 @@ class Decisions:
     kept: Flags
     duplicate_of: Indices
     similarity: Floats
-
-
-@dataclass(frozen=True)
-class UniqueFrames:
-    """Decisions across videos (`UNIQUE_FRAMES_SCHEMA`) and how many of them were made now or taken from before."""
-
-    table: pl.DataFrame
-    computed: int
-    reused: int
 
 
 def plain_deduplicate(vectors: Floats, threshold: float, *, kept_before: Floats | None = None) -> Decisions:
@@ -107,36 +95,28 @@ def deduplicate(
     return decisions
 
 
-def unique_across(
-    frame_ids: Sequence[str], vectors: Floats, threshold: float, previous: pl.DataFrame | None = None
-) -> UniqueFrames:
-    """Decide across videos, reusing the decisions on the frames that `frame_ids` and `previous` begin with in common.
-
-    Decisions never depend on later frames, so appending videos changes nothing that was decided. `group_id` counts the
-    kept frames from 0 in their order; a duplicate has the group of the frame it duplicates.
+def decide_block(rows: Floats, highest: Doubles, nearest: Indices, first: int, threshold: float) -> Decisions:
+    """Decide on a block of frames whose best match among the kept frames before the block is known.
 
     Args:
-        frame_ids: N different ids in canonical order.
-        vectors: (N, D) float32, unit length, in that order.
+        rows: (N, D) float32, the block in order.
+        highest: (N,) canonical similarity to that best match, -inf if there is none.
+        nearest: (N,) its index.
+        first: the index of row 0; those of the frames before the block are lower.
         threshold: see `deduplicate`.
-        previous: an earlier result. The caller guarantees that it has the same threshold and the same embeddings.
-
-    Raises:
-        InvalidData: ids repeat or do not match the vectors, or as in `deduplicate`.
     """
-    if len(set(frame_ids)) != len(frame_ids) or len(frame_ids) != len(vectors):
-        raise InvalidData(
-            f"{len(frame_ids)} frame ids ({len(set(frame_ids))} different) for {len(vectors)} vectors",
-            remedy="delete the embeddings of the videos that are there twice and run the embed stage again",
-        )
-    earlier = (UNIQUE_FRAMES_SCHEMA.to_frame() if previous is None else previous).select(UNIQUE_FRAMES_SCHEMA.names())
-    pairs = zip(frame_ids, earlier["frame_id"], strict=False)
-    reused = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    earlier = earlier.head(reused)
-    keepers = np.flatnonzero(earlier["kept"].to_numpy()).astype(np.int64)
-    decisions = deduplicate(vectors[reused:], threshold, kept_before=vectors[keepers])
-    latest = _new_rows(frame_ids, reused, keepers, decisions)
-    return UniqueFrames(pl.concat([earlier, latest]), computed=len(frame_ids) - reused, reused=reused)
+    fresh = np.flatnonzero(highest < threshold)
+    chosen = fresh[_keep_in_order(rows[fresh], threshold)]
+    decisions = _undecided(len(rows))
+    decisions.kept[:] = False
+    decisions.kept[chosen] = True
+    removed = np.flatnonzero(~decisions.kept)
+    inner, column = best_match(rows[removed], rows[chosen], threshold, chosen[None] < removed[:, None])
+    best = highest[removed]
+    within = inner > best  # of equals the earlier one, which is before the block
+    decisions.duplicate_of[removed] = np.where(within, first + chosen[column] if len(chosen) else -1, nearest[removed])
+    decisions.similarity[removed] = np.where(within, inner, best)
+    return decisions
 
 
 class _Shelf:
@@ -151,18 +131,8 @@ class _Shelf:
     def place(self, rows: Floats, first: int) -> Decisions:
         """Decide on `rows`, of which row 0 has index `first`, and take in those that are kept."""
         highest, nearest = self._best_on_shelf(rows)
-        fresh = np.flatnonzero(highest < self._threshold)
-        chosen = fresh[_keep_in_order(rows[fresh], self._threshold)]
-        decisions = _undecided(len(rows))
-        decisions.kept[:] = False
-        decisions.kept[chosen] = True
-        removed = np.flatnonzero(~decisions.kept)
-        inner, column = best_match(rows[removed], rows[chosen], self._threshold, chosen[None] < removed[:, None])
-        within = inner > highest[removed]  # of equals the earlier one, which is on the shelf
-        highest[removed[within]] = inner[within]
-        nearest[removed[within]] = first + chosen[column[within]]
-        decisions.duplicate_of[removed] = nearest[removed]
-        decisions.similarity[removed] = highest[removed]
+        decisions = decide_block(rows, highest, nearest, first, self._threshold)
+        chosen = np.flatnonzero(decisions.kept)
         self._add(rows[chosen], first + chosen)
         return decisions
 
@@ -206,29 +176,6 @@ def _keep_in_order(rows: Floats, threshold: float) -> list[int]:
         duplicate |= certain[index]
         doubtful |= possible[index]
     return kept
-
-
-def _new_rows(frame_ids: Sequence[str], reused: int, keepers: Indices, decisions: Decisions) -> pl.DataFrame:
-    """Rows of `UNIQUE_FRAMES_SCHEMA` for the frames from `reused` on."""
-    origin = np.concatenate([keepers, np.arange(reused, len(frame_ids), dtype=np.int64)])
-    group = np.concatenate([np.arange(len(keepers)), len(keepers) + np.cumsum(decisions.kept) - 1])
-    own = np.arange(len(keepers), len(origin))
-    leader = np.where(decisions.kept, own, decisions.duplicate_of)
-    keeper: list[int] = origin[leader].tolist()
-    names = [None if kept else frame_ids[at] for kept, at in zip(decisions.kept, keeper, strict=True)]
-    parts = [name.rpartition(":") for name in frame_ids[reused:]]
-    return pl.DataFrame(
-        {
-            "frame_id": list(frame_ids[reused:]),
-            "video_id": [video_id for video_id, _, _ in parts],
-            "frame_index": [int(frame_index) for _, _, frame_index in parts],
-            "kept": decisions.kept,
-            "duplicate_of": names,
-            "similarity": pl.Series(decisions.similarity).fill_nan(None),
-            "group_id": group[leader],
-        },
-        schema=UNIQUE_FRAMES_SCHEMA,
-    )
 
 
 def _contiguous(rows: Floats) -> Floats:

@@ -2,15 +2,18 @@
 
 The stage `frames` reads the index (`video_index.PacketIndex` is a `Timeline`), asks here which frames to take, and
 decodes exactly those. To add a strategy: a function from `Timeline` to frame indexes, and its name in `choose_frames`.
+The strategy `scene` needs the pictures: `scenes`.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from miner_resources.errors import InvalidData, NotConfigured
 
 STRATEGIES: Final = ("interval", "time", "keyframe")
+
+T = TypeVar("T")
 
 
 class Timeline(Protocol):
@@ -88,7 +91,7 @@ def frames_at_ticks(timeline: Timeline, seconds: Fraction) -> list[int]:
     return [index for index, ticks in enumerate(passed) if index == 0 or ticks > passed[index - 1]]
 
 
-def thin(chosen: Sequence[int], max_frames: int | None) -> list[int]:
+def thin(chosen: Sequence[T], max_frames: int | None) -> list[T]:
     """Keep at most `max_frames` entries, evenly spread: the first and the last among them, or the middle one alone."""
     count = len(chosen)
     if max_frames is None or count <= max_frames:

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from miner_assets.logic.similarity import Indices
 from miner_resources.errors import InvalidData
 from miner_resources.records import Floats
+from miner_resources.similarity import Indices
 
 BLOCK: Final = 32_768
 """Rows per block: 100 MB at 768 numbers, allocated whole so that loading never holds a vector twice."""

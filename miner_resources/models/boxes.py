@@ -14,6 +14,12 @@ def from_centres(boxes: Floats) -> Floats:
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
+def to_pixels(parts: Floats, size: tuple[int, int]) -> Floats:
+    """(N, 4) corners that are given as parts of a picture of `size` (height, width)."""
+    height, width = size
+    return parts * np.array([width, height, width, height], np.float32)
+
+
 def clip(xyxy: npt.NDArray[np.floating[Any]], height: int, width: int) -> Floats:
     """Boxes cut to the picture; one that lies outside becomes empty."""
     limit = np.array([width, height, width, height], np.float32)

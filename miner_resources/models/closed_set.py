@@ -15,7 +15,7 @@ from transformers import AutoModelForObjectDetection
 
 from miner_resources.errors import InvalidData, NotConfigured
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
-from miner_resources.models.boxes import from_centres
+from miner_resources.models.boxes import from_centres, to_pixels
 from miner_resources.models.closed_set_names import match, own_classes
 from miner_resources.models.loaded import Checkpoint, LoadedModel, read_weights
 from miner_resources.models.preprocess import SQUASH, Settings, Square, read_preprocess, square
@@ -64,7 +64,7 @@ class ClosedSetDetector(LoadedModel):
         return [
             select(
                 _scores(logits[row], meanings),
-                _corners(boxes[row], size),
+                to_pixels(from_centres(boxes[row]), size),
                 size,
                 query,
                 None if asked is None else asked[row],
@@ -142,11 +142,6 @@ def _preprocess(values: Settings) -> Square:
     if str(values.get("image_processor_type")).startswith("RfDetr"):
         return Sampled(size=made.size, mode=made.mode, mean=made.mean, std=made.std)
     return made
-
-
-def _corners(boxes: Floats, size: tuple[int, int]) -> Floats:
-    height, width = size
-    return from_centres(boxes) * np.array([width, height, width, height], np.float32)
 
 
 def _scores(logits: Floats, meanings: Sequence[tuple[int, ...]]) -> Floats:

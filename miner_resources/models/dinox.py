@@ -20,6 +20,7 @@ from miner_resources.images import encode_image, limit_side
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
 from miner_resources.models.dinox_client import MODEL, Client, Pace
 from miner_resources.models.dinox_http import StoppedError, read_key, read_url
+from miner_resources.models.pictures import check_picture, check_prepared
 from miner_resources.models.selection import select
 from miner_resources.models.sources import ModelSource
 from miner_resources.records import Floats, Rgb
@@ -96,10 +97,7 @@ class DinoxDetector:
         Raises:
             InvalidData: the array is not (H, W, 3) uint8, or has no pixels.
         """
-        if not _is_picture(rgb):
-            raise InvalidData(
-                f"a picture must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}", remedy="report this bug"
-            )
+        check_picture(rgb)
         return limit_side(rgb, SIDE_MAX)
 
     def detect(
@@ -116,11 +114,7 @@ class DinoxDetector:
             NotConfigured: the key is not accepted, or a text has no words.
         """
         for image in images:
-            if not _is_picture(image) or max(image.shape) > SIDE_MAX:
-                raise InvalidData(
-                    f"{self._name} takes uint8 pictures as it prepares them, got {image.shape} {image.dtype}",
-                    remedy="call prepare() on each picture first",
-                )
+            check_prepared(image, self._name, fits=max(image.shape) <= SIDE_MAX)
         wanted = np.ones((len(images), len(query.prompts)), np.bool_) if asked is None else asked
         phrases = [_phrase(prompt) for prompt in query.prompts]
         work = list(zip(images, sizes, wanted, strict=True))
@@ -198,10 +192,6 @@ class DinoxDetector:
 def _rank(error: BaseException) -> int:
     """What ends everything comes before what is about one picture, and that before what follows from it."""
     return 2 if isinstance(error, StoppedError) else 1 if isinstance(error, InvalidData) else 0
-
-
-def _is_picture(rgb: Rgb) -> bool:
-    return rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.dtype.name == "uint8" and rgb.size > 0
 
 
 def _clean(text: str) -> str:

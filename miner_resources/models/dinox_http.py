@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler
 
 from miner_resources.errors import NotConfigured
+from miner_resources.models.service_key import read_service_key
 
 API_KEY: Final = "DDS_CLOUDAPI_TOKEN"
 KEYS_PAGE: Final = "https://cloud.deepdataspace.com/dashboard/token-key"
@@ -53,16 +54,11 @@ def read_key() -> str:
     Raises:
         NotConfigured: there is none, or it cannot be one.
     """
-    key = os.environ.get(API_KEY, "").strip()
-    if not key:
-        raise NotConfigured(
-            f"dino-x is a paid web service and {API_KEY} is not set",
-            remedy=f"set {API_KEY} to a token of {KEYS_PAGE}; then frames are sent there; or choose another detector",
-        )
-    # An HTTP client would quote such a key in its error.
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise NotConfigured(f"{API_KEY} has characters that no token has", remedy=f"copy it again from {KEYS_PAGE}")
-    return key
+    missing = NotConfigured(
+        f"dino-x is a paid web service and {API_KEY} is not set",
+        remedy=f"set {API_KEY} to a token of {KEYS_PAGE}; then frames are sent there; or choose another detector",
+    )
+    return read_service_key(API_KEY, KEYS_PAGE, missing)
 
 
 def read_url() -> str:

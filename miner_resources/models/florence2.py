@@ -96,7 +96,7 @@ class Florence2Detector(LoadedModel):
     ) -> dict[_Pair, list[Corners]]:
         """Batch by batch: a sequence takes megabytes."""
         answers: dict[_Pair, list[Corners]] = {}
-        step = self.batch_size
+        step = self._replicas.at_once
         for start in range(0, len(pairs), step):
             some = pairs[start : start + step]
             (tokens,) = self._replicas.run(

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection
 
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
-from miner_resources.models.boxes import from_centres
+from miner_resources.models.boxes import from_centres, to_pixels
 from miner_resources.models.grounding_text import Chunk, check_tokenizer, phrase_ids, split
 from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
 from miner_resources.models.preprocess import read_preprocess
@@ -57,7 +57,7 @@ class GroundingDetector(LoadedModel):
         return [
             select(
                 _scores([logits[row] for logits in parts[::2]], chunks, len(query.prompts)),
-                _corners([boxes[row] for boxes in parts[1::2]], size),
+                to_pixels(from_centres(np.concatenate([boxes[row] for boxes in parts[1::2]])), size),
                 size,
                 query,
                 None if asked is None else asked[row],
@@ -128,11 +128,6 @@ def _heads(model: Any, seen: Any, mask: torch.Tensor) -> tuple[torch.Tensor, tor
     references = torch.cat([seen.init_reference_points[:, None], seen.intermediate_reference_points], 1)[:, -2].float()
     logits = model.class_embed[-1](hidden, seen.encoder_last_hidden_state_text.float(), mask)
     return logits, (model.bbox_embed[-1](hidden) + torch.special.logit(references, eps=1e-5)).sigmoid()
-
-
-def _corners(boxes: Sequence[Floats], size: tuple[int, int]) -> Floats:
-    height, width = size
-    return from_centres(np.concatenate(boxes)) * np.array([width, height, width, height], np.float32)
 
 
 def _scores(logits: Sequence[Floats], chunks: Sequence[Chunk], prompts: int) -> Floats:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from miner_resources.errors import InvalidData
 from miner_resources.models.adapter import Batch
+from miner_resources.models.pictures import check_prepared
 from miner_resources.models.preprocess import SQUASH, Preprocess
 from miner_resources.models.runtime import Forward, Replicas, choose_batch_size, is_out_of_memory, too_large
 from miner_resources.records import Floats, Rgb
@@ -85,12 +86,7 @@ class LoadedModel:
 
     def _run(self, images: Batch, forward: Forward) -> list[Floats]:
         for image in images:
-            fits = image.ndim == 3 and image.shape[2] == 3 and self.preprocess.accepts(*image.shape[:2])
-            if not fits or image.dtype.name != "uint8":
-                raise InvalidData(
-                    f"{self._name} takes uint8 pictures as it prepares them, got {image.shape} {image.dtype}",
-                    remedy="call prepare() on each picture first",
-                )
+            check_prepared(image, self._name, fits=image.ndim == 3 and self.preprocess.accepts(*image.shape[:2]))
         return self._replicas.run(images, forward)
 
 
@@ -123,6 +119,17 @@ def read_tokenizer(checkpoint: Checkpoint) -> Any:  # noqa: ANN401 (transformers
         return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(checkpoint, f"the tokenizer cannot be read: {type(error).__name__} {error}") from error
+
+
+def padded_tokens(tokenizer: Any, text: str, length: int, **options: str) -> Any:  # noqa: ANN401
+    """One text as the text towers were trained on it: in small letters, cut or padded to `length` tokens.
+
+    Returns:
+        `input_ids` and, as the tokenizer has it, `attention_mask`, each (1, length) int64.
+    """
+    return tokenizer(
+        [text.lower()], padding="max_length", max_length=length, truncation=True, return_tensors="pt", **options
+    )
 
 
 def _unreadable(checkpoint: Checkpoint, what: str) -> InvalidData:

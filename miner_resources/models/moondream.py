@@ -20,9 +20,10 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 
-from miner_resources.errors import InvalidData, NotConfigured, Unavailable
+from miner_resources.errors import NotConfigured, Unavailable
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
 from miner_resources.models.moondream_clients import API_KEY, Client, Cloud, Photon, malformed, read_key
+from miner_resources.models.pictures import check_picture, check_prepared
 from miner_resources.models.runtime import devices, free_memory, is_out_of_memory, too_large
 from miner_resources.models.sources import ModelSource
 from miner_resources.models.unscored import select_unscored
@@ -115,10 +116,7 @@ class MoondreamDetector:
         Raises:
             InvalidData: the array is not (H, W, 3) uint8, or has no pixels.
         """
-        if not _is_picture(rgb):
-            raise InvalidData(
-                f"a picture must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}", remedy="report this bug"
-            )
+        check_picture(rgb)
         return rgb
 
     def detect(
@@ -132,11 +130,7 @@ class MoondreamDetector:
             NotConfigured: the key is not accepted, or the device's memory is too small.
         """
         for image in images:
-            if not _is_picture(image):
-                raise InvalidData(
-                    f"{self._name} takes uint8 pictures as it prepares them, got {image.shape} {image.dtype}",
-                    remedy="call prepare() on each picture first",
-                )
+            check_prepared(image, self._name, fits=True)
         wanted = np.ones((len(images), len(query.prompts)), np.bool_) if asked is None else asked
         work = list(zip(images, sizes, wanted, strict=True))
         stop = threading.Event()
@@ -187,10 +181,6 @@ def _photon(package: Any, name: str, device: str, at_once: int) -> Photon:  # no
             f"{API_KEY}: then frames are sent to Moondream's cloud",
         ) from error
     return Photon(client, name, device)
-
-
-def _is_picture(rgb: Rgb) -> bool:
-    return rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.dtype.name == "uint8" and rgb.size > 0
 
 
 def _in_pixels(objects: Any, size: tuple[int, int], name: str) -> Floats:  # noqa: ANN401

@@ -6,7 +6,6 @@ Photon client hands all requests to one engine, which puts them into batches by 
 
 import http.client
 import json
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from PIL import Image
 
 from miner_resources.errors import InvalidData, MinerError, NotConfigured, Unavailable
 from miner_resources.models.runtime import is_out_of_memory
+from miner_resources.models.service_key import read_service_key
 from miner_resources.records import Rgb
 
 API_KEY: Final = "MOONDREAM_API_KEY"
@@ -187,17 +187,12 @@ def read_key(name: str) -> str:
     Raises:
         NotConfigured: there is none, or it cannot be one.
     """
-    key = os.environ.get(API_KEY, "").strip()
-    if not key:
-        raise NotConfigured(
-            f"{name} finds no GPU that it may use, and no key for Moondream's cloud",
-            remedy="run on a machine with an NVIDIA GPU (Ampere or newer) or Apple silicon and with device: auto, or "
-            f"set {API_KEY} to a key of {KEYS_PAGE}; then frames are sent there",
-        )
-    # An HTTP client would quote such a key in its error.
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise NotConfigured(f"{API_KEY} has characters that no key has", remedy=f"copy it again from {KEYS_PAGE}")
-    return key
+    missing = NotConfigured(
+        f"{name} finds no GPU that it may use, and no key for Moondream's cloud",
+        remedy="run on a machine with an NVIDIA GPU (Ampere or newer) or Apple silicon and with device: auto, or "
+        f"set {API_KEY} to a key of {KEYS_PAGE}; then frames are sent there",
+    )
+    return read_service_key(API_KEY, KEYS_PAGE, missing)
 
 
 def _encoded(client: Any, name: str, rgb: Rgb) -> Any:  # noqa: ANN401

@@ -13,7 +13,7 @@ from transformers import Owlv2ForObjectDetection
 
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
 from miner_resources.models.boxes import from_centres
-from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
+from miner_resources.models.loaded import Checkpoint, LoadedModel, padded_tokens, read_tokenizer, read_weights
 from miner_resources.models.preprocess import PAD, read_preprocess, square
 from miner_resources.models.selection import no_boxes, select
 from miner_resources.scores import sigmoid
@@ -72,13 +72,8 @@ class Owlv2Detector(LoadedModel):
         """(D,) float32 unit vector on the CPU; each text alone, so that it does not depend on the others."""
         if prompt not in self._texts:
             model, device = self._replicas.first
-            tokens = self._tokenizer(
-                [prompt.lower()],
-                padding="max_length",
-                max_length=self._config.text_config.max_position_embeddings,
-                truncation=True,
-                return_tensors="pt",
-            ).to(device)
+            length = self._config.text_config.max_position_embeddings
+            tokens = padded_tokens(self._tokenizer, prompt, length).to(device)
             encoded = model.owlv2.get_text_features(
                 input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
             ).pooler_output

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 from miner_resources.errors import InvalidData
 from miner_resources.models.checkpoints import PREPROCESSING
+from miner_resources.models.pictures import check_picture
 from miner_resources.records import Rgb
 
 SQUASH: Final = "squash"
@@ -69,10 +70,7 @@ class Preprocess(ABC):
         Raises:
             InvalidData: the array is not (H, W, 3) uint8, or has no pixels.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-            raise InvalidData(
-                f"a picture must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}", remedy="report this bug"
-            )
+        check_picture(rgb)
         # A channels-last view of the HWC array: no copy, and the fast kernel needs this layout.
         tensor = torch.from_numpy(_writable(rgb))[None].permute(0, 3, 1, 2)
         small = self._resized(tensor)

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,8 @@ CPU_BATCH_MAX: Final = 16
 CPU_PIXELS: Final = 2 * 1024 * 1024
 """In a batch: larger ones are no faster on a CPU, and a detector's take gigabytes."""
 GPU_BATCH_MAX: Final = 256
+GPU_ROUNDS: Final = 4
+"""Batches that a GPU is handed at a time: the next one is copied to it while it computes the last."""
 BYTES_PER_PIXEL: Final = 600
 """Activations of a ViT-L in half precision per input pixel, with room to spare (not measured on a GPU yet)."""
 
@@ -128,7 +131,12 @@ class Replicas:
 
     @property
     def batch_size(self) -> int:
-        """How many pictures keep every device busy once."""
+        """How many pictures to hand over at a time, so that every device is kept busy."""
+        return self.at_once * (GPU_ROUNDS if self._on[0].startswith("cuda") else 1)
+
+    @property
+    def at_once(self) -> int:
+        """How many pictures all devices compute at the same time."""
         return self.size * len(self._on)
 
     @property
@@ -185,27 +193,32 @@ class Replicas:
         return [output for lane in found for output in lane] if len(found) == lanes else None
 
     def _lane(self, lane: int, chunks: Sequence[_Chunk], forward: Forward) -> list[tuple[_Chunk, list[Floats]]] | None:
+        """Outputs of the chunks that one device computes: the next is on its way to it while it computes the last."""
         outputs: list[tuple[_Chunk, list[Floats]]] = []
-        for chunk in chunks:
-            parts = self._one(self._models[lane], self._on[lane], chunk.images, forward)
-            if parts is None:
-                return None
-            outputs.append((chunk, parts))
+        device = self._on[lane]
+        with ThreadPoolExecutor(1, thread_name_prefix="copy") as pool:
+            copied = pool.submit(_copied, chunks[0], self.size, device)
+            for number, chunk in enumerate(chunks):
+                batch = copied.result()
+                if batch is not None and number + 1 < len(chunks):
+                    copied = pool.submit(_copied, chunks[number + 1], self.size, device)
+                parts = None if batch is None else self._one(self._models[lane], batch, len(chunk.images), forward)
+                if parts is None:
+                    return None
+                outputs.append((chunk, parts))
         return outputs
 
     @torch.inference_mode()
     def _one(
         self,
         model: Any,  # noqa: ANN401
-        device: str,
-        images: list[Rgb],
+        batch: "_Copied",
+        count: int,
         forward: Forward,
     ) -> list[Floats] | None:
         """None if memory ran out; nothing refers to the error's tensors by then."""
-        padded = np.zeros((self.size, *images[0].shape), np.uint8)
-        np.stack(images, out=padded[: len(images)])
         try:
-            return [to_numpy(output[: len(images)]) for output in forward(model, _moved(padded, device))]
+            return [to_numpy(output[:count]) for output in forward(model, batch.here())]
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -250,8 +263,48 @@ def to_numpy(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
-def _moved(images: npt.NDArray[np.uint8], device: str) -> torch.Tensor:
-    tensor = torch.from_numpy(images)
-    if device.startswith("cuda"):
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+@dataclass(frozen=True)
+class _Copied:
+    """A batch on its way to a device.
+
+    Attributes:
+        arrival: None where the copy is done already.
+    """
+
+    pictures: torch.Tensor
+    arrival: torch.cuda.Event | None = None
+
+    def here(self) -> torch.Tensor:
+        """The batch; what is computed with it from now on waits for its arrival."""
+        if self.arrival is not None:
+            computing = torch.cuda.current_stream(self.pictures.device)
+            computing.wait_event(self.arrival)
+            # Otherwise its memory could be given away while it is still read.
+            self.pictures.record_stream(computing)
+        return self.pictures
+
+
+def _copied(chunk: _Chunk, size: int, device: str) -> _Copied | None:
+    """Start to copy the pictures of a chunk, padded to `size`; None if memory ran out."""
+    on_gpu = device.startswith("cuda")
+    try:
+        batch = torch.zeros((size, *chunk.images[0].shape), dtype=torch.uint8, pin_memory=on_gpu)
+        np.stack(chunk.images, out=batch.numpy()[: len(chunk.images)])
+        if not on_gpu:
+            return _Copied(batch.to(device))
+        # A stream of its own, as a copy in the one that computes would wait for what is computed there.
+        stream = _copying(device)
+        with torch.cuda.stream(stream):
+            moved = batch.to(device, non_blocking=True)
+            arrival = torch.cuda.Event()
+            arrival.record(stream)
+            return _Copied(moved, arrival)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+@lru_cache
+def _copying(device: str) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

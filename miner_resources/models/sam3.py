@@ -14,7 +14,8 @@ import torch
 from transformers import Sam3Model
 
 from miner_resources.models.adapter import Asked, Batch, Detections, Query
-from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
+from miner_resources.models.boxes import to_pixels
+from miner_resources.models.loaded import Checkpoint, LoadedModel, padded_tokens, read_tokenizer, read_weights
 from miner_resources.models.preprocess import SQUASH, read_preprocess, square
 from miner_resources.models.selection import no_boxes, select
 from miner_resources.records import Floats
@@ -64,7 +65,7 @@ class Sam3Detector(LoadedModel):
         return [
             select(
                 _scores(logits[row], presence[row], owners, len(query.prompts)),
-                boxes[row].reshape(-1, 4) * np.array([size[1], size[0]] * 2, np.float32),
+                to_pixels(boxes[row].reshape(-1, 4), size),
                 size,
                 query,
                 wanted[row],
@@ -125,13 +126,8 @@ class Sam3Detector(LoadedModel):
         """Each text alone, so that it does not depend on the others."""
         if prompt not in self._texts:
             model, device = self._replicas.first
-            tokens = self._tokenizer(
-                [prompt.lower()],
-                padding="max_length",
-                max_length=self._config.text_config.max_position_embeddings,
-                truncation=True,
-                return_tensors="pt",
-            ).to(device)
+            length = self._config.text_config.max_position_embeddings
+            tokens = padded_tokens(self._tokenizer, prompt, length).to(device)
             encoded = model.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
             self._texts[prompt] = _Text(encoded.pooler_output.float().cpu(), tokens.attention_mask.bool().cpu())
         return self._texts[prompt]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from transformers import SiglipModel
 
 from miner_resources.models.adapter import Batch
-from miner_resources.models.loaded import Checkpoint, LoadedModel, read_tokenizer, read_weights
+from miner_resources.models.loaded import Checkpoint, LoadedModel, padded_tokens, read_tokenizer, read_weights
 from miner_resources.models.preprocess import Preprocess, read_preprocess, square
 from miner_resources.models.runtime import to_numpy
 from miner_resources.records import Floats, check_unit_length
@@ -70,14 +70,8 @@ class SigmoidModel(LoadedModel, ABC):
     @torch.inference_mode()
     def _encode(self, text: str) -> Floats:
         model, device = self._replicas.first
-        tokens = self._tokenizer(
-            [text.lower()],
-            padding="max_length",
-            max_length=self._config.text_config.max_position_embeddings,
-            truncation=True,
-            padding_side="right",
-            return_tensors="pt",
-        )
+        length = self._config.text_config.max_position_embeddings
+        tokens = padded_tokens(self._tokenizer, text, length, padding_side="right")
         pooled = model.get_text_features(input_ids=tokens.input_ids.to(device)).pooler_output
         return to_numpy(F.normalize(pooled.float(), dim=-1))[0]
 

@@ -101,6 +101,22 @@ class RegistryDatabase:
             # The log of the file that is about to be replaced must never be replayed into the new one.
             self.storage.registry.with_name(f"{self.storage.registry.name}.wal").unlink(missing_ok=True)
 
+    def rewrite(self) -> None:
+        """Copy every row into a new file, which replaces the present one. Hold `lock` around it.
+
+        Raises:
+            DamagedRegistry: the file is no registry, or a broken one.
+        """
+        with self.connection():
+            pass  # brings an older schema up to date, and closes with nothing left in the log
+        old = str(self.storage.registry).replace("'", "''")
+        with self.create() as connection:
+            connection.execute(f"ATTACH '{old}' AS old (READ_ONLY)")
+            named = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old' AND table_name <> 'meta'"
+            for (table,) in connection.execute(named).fetchall():
+                connection.execute(f'INSERT INTO "{table}" BY NAME FROM old."{table}"')
+            connection.execute("DETACH old")
+
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self._timeout_s
         while True:

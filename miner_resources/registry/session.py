@@ -36,6 +36,12 @@ class CatalogSession:
                 self.fold(connection)
         return report
 
+    def rewrite(self) -> None:
+        """See `Catalog.rewrite`."""
+        with self._database.lock():
+            if self.storage.registry.exists():
+                self._database.rewrite()
+
     def say(self, connection: duckdb.DuckDBPyConnection, events: Sequence[Event]) -> None:
         """Publish events and take them over at once; a kill in between leaves them to the next fold."""
         for event in events:

@@ -24,9 +24,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_dev(log: Path, *arguments: object) -> Generator[subprocess.Popen[bytes]]:
+def running_dev(log: Path, *arguments: object, keep_home: bool = False) -> Generator[subprocess.Popen[bytes]]:
     """`video-miner dev` with these arguments, stopped as a user stops it."""
-    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    environment = {name: value for name, value in os.environ.items() if keep_home or name != "DAGSTER_HOME"}
     with log.open("wb") as said:
         command = [str(PROGRAM), "dev", *map(str, arguments)]
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)

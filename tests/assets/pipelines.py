@@ -66,8 +66,8 @@ def computed(done: PipelineRun) -> dict[str, int]:
 
 
 def digests(output: Path) -> dict[str, str]:
-    """Relative path → hash of every artifact; not of the registry, Dagster's files, events and summaries."""
-    skipped = (".dagster", ".tmp", "events", "registry.duckdb", "pipeline_result.json", "config.yaml")
+    """Relative path → hash of every artifact; not of the registry, Dagster's files, events, summaries and caches."""
+    skipped = (".dagster", ".tmp", "events", "registry.duckdb", "pipeline_result.json", "config.yaml", "dedup/store")
     files = (path for path in sorted(output.rglob("*")) if path.is_file())
     return {
         path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

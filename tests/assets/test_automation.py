@@ -81,7 +81,7 @@ def say(workspace: Workspace, name: str, stage: Stage, status: str, **metrics: s
 
 
 def test_pending_videos_become_partitions_and_batches_once(workspace, instance) -> None:
-    names = [f"v{number:03d}" for number in range(automation.VIDEOS_PER_RUN + 5)]
+    names = [f"v{number:03d}" for number in range(55)]
     add(workspace, *names)
     assert ranges(tick(automation.new_videos, workspace, instance)) == [("v000", "v049"), ("v050", "v054")]
     assert instance.get_dynamic_partitions("videos") == names

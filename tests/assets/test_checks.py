@@ -73,6 +73,13 @@ def pass_all(storage: Storage, video_id: str) -> None:
     changed(storage.scores_table(video_id), lambda table: pl.concat([table] * 5).with_columns(kept=pl.lit(value=True)))
 
 
+def damage_the_video(storage: Storage, video_id: str) -> None:
+    path = storage.video(video_id)
+    assert path is not None
+    path.unlink()
+    path.write_bytes(b"no video")
+
+
 def spoil_vectors(storage: Storage, video_id: str) -> None:
     def nan(table: pl.DataFrame) -> pl.DataFrame:
         vectors = table["embedding"].to_numpy().copy()
@@ -96,6 +103,7 @@ def break_table(storage: Storage, video_id: str) -> None:
     ("stage", "spoil", "words"),
     [
         (Stage.DOWNLOAD, shorten, "3600.0 s were promised"),
+        (Stage.DOWNLOAD, damage_the_video, "is not a video"),
         (Stage.EXTRACT, lose_a_picture, "1 pictures are missing"),
         (Stage.EXTRACT, add_a_picture, "1 files are in no row"),
         (Stage.EXTRACT, swap_times, "timestamp_s does not rise"),
@@ -116,6 +124,17 @@ def test_a_fault_is_seen_and_named(
     (row,) = result.metadata["what"].records
     assert row.data["video"] == bad
     assert words in row.data["problem"]
+
+
+def test_a_filter_that_lets_nothing_pass_is_seen(copy: Storage) -> None:
+    videos = videos_of(copy)
+    none = pl.lit(value=False)
+    for video_id in videos[1:]:
+        changed(copy.scores_table(video_id), lambda table: pl.concat([table] * 20).with_columns(kept=none))
+    assert passed(Stage.FILTER, copy) == {"selective": True}, "one video shows something"
+    (result,) = evaluate(Stage.FILTER, copy, videos[1:])
+    assert not result.passed
+    assert "frames passes: the threshold may be too high" in result.metadata["what"].records[0].data["problem"]
 
 
 def test_runs_report_their_checks(mined: tuple[MinerConfig, PipelineRun]) -> None:
@@ -161,6 +180,9 @@ def test_what_is_wrong_with_the_dataset_is_seen(mined: tuple[MinerConfig, Pipeli
     crowded[0]["split"] = next(split for split in ("train", "val", "test") if split != crowded[0]["split"])
     copy.annotations.write_text(json.dumps(coco))
     assert not build_dataset(config)["splits_do_not_leak"]
+
+    next(copy.deduplicated_frames.iterdir()).unlink()
+    assert not build_dataset(config)["valid"]
 
     changed(copy.unique_table, lambda table: table.head(len(table) - 1))
     assert not build_dataset(config)["adds_up"]

@@ -20,6 +20,7 @@ from tests.assets.pipelines import demo_config
 from tests.loopback import MediaServer
 from tests.video_factory import write_video
 
+SLOW_TO_IMPORT = {"torch", "dagster", "transformers", "polars", "numpy", "duckdb", "omegaconf", "av", "PIL", "yt_dlp"}
 COMMAND = Path(sys.executable).with_name("video-miner")
 
 
@@ -67,6 +68,20 @@ def commands() -> list[str]:
 def test_every_command_has_help_with_an_example(command: str) -> None:
     text = invoke(*command.split(), "--help")
     assert f"video-miner {command}" in " ".join(text.replace("\n", " ").split())
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    """Of the program and of every command, in a process that has imported nothing yet."""
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from miner_assets.cli import app
+for command in {["", *commands()]!r}:
+    assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command
+print(*sorted({SLOW_TO_IMPORT!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.split() == [], "import these inside of the functions that need them"
 
 
 def test_version() -> None:

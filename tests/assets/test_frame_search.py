@@ -86,13 +86,12 @@ def test_a_stored_frame_needs_no_model(mined: Mined, tmp_path: Path, monkeypatch
     embeddings = stored(mined[0], "embeddings/*.parquet")
     vectors = embeddings["embedding"].to_numpy()
     cosines = vectors @ vectors[0]
-    cosines[0] = -2
-    nearest = int(cosines.argmax())
+    second = np.sort(cosines)[-2]
     names = [f"{video}:{index}" for video, index in embeddings.select("video_id", "frame_index").iter_rows()]
     matches = FrameSearch(Workspace.open(mined[0])).by_image(names[0], 5)
     assert len(matches) == 5
-    assert names[0] not in {match.frame_id for match in matches}
-    assert matches[0].score == pytest.approx(float(cosines[nearest]), abs=1e-6)
+    assert names[0] in {match.frame_id for match in matches if match.score == pytest.approx(1, abs=1e-5)}
+    assert matches[1].score == pytest.approx(float(second), abs=1e-6)
 
 
 def test_a_dropped_frame_is_compared_by_the_filters_features(mined: Mined) -> None:
@@ -108,7 +107,6 @@ def test_a_picture_finds_the_frame_it_is(search: FrameSearch, mined: Mined) -> N
     path = next((mined[0].output_dir / "frames_raw" / row["video_id"]).glob(f"frame_{row['frame_index']:06d}.*"))
     best = search.by_image(path, 3)[0]
     assert best.score == pytest.approx(1, abs=1e-4)
-    assert search.by_image(f"{row['video_id']}:{row['frame_index']}", 1)[0].score <= best.score
 
 
 def test_without_the_embedder_a_picture_is_compared_by_the_filters_features(mined: Mined) -> None:
@@ -140,6 +138,16 @@ def test_videos_with_other_features_are_left_out_and_named(copy: MinerConfig) ->
     assert "1 videos are not searched" in said[0]
 
 
+def test_frames_that_are_mined_later_are_found(copy: MinerConfig) -> None:
+    folder = copy.output_dir / "frames_filtered"
+    hidden = next(folder.iterdir())
+    hidden.rename(copy.output_dir / "elsewhere")
+    search = FrameSearch(Workspace.open(copy))
+    assert hidden.name not in {match.video_id for match in search.by_text("red circle", 10_000)}
+    (copy.output_dir / "elsewhere").rename(hidden)
+    assert hidden.name in {match.video_id for match in search.by_text("red circle", 10_000)}
+
+
 def test_what_is_taken_down_is_no_longer_found(copy: MinerConfig) -> None:
     search = FrameSearch(Workspace.open(copy))
     first = search.by_text("red circle", 1)[0].video_id
@@ -156,7 +164,7 @@ def test_wrong_questions_are_explained(search: FrameSearch, mined: Mined, tmp_pa
     with pytest.raises(NotFound, match="there is no picture"):
         search.by_image(tmp_path / "none.jpg", 3)
     empty = mined[0].model_copy(update={"output_dir": tmp_path})
-    with pytest.raises(NotFound, match="no image features yet"):
+    with pytest.raises(NotFound, match="no features to search in yet"):
         FrameSearch(Workspace.open(empty)).by_text("red circle", 3)
 
 

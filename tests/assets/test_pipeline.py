@@ -2,16 +2,21 @@
 
 import json
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from miner_assets.instance import open_instance
+from miner_assets.logic.scenes import ShotRule, first_of_shots
 from miner_assets.pipeline_run import PipelineRun
 from miner_assets.takedown import remove_videos
 from miner_assets.workspace import Workspace
+from miner_resources import video_decoder, video_reader
 from miner_resources.config import MinerConfig
 from miner_resources.demo.scoring import score_output
 from miner_resources.records import (
@@ -24,6 +29,8 @@ from miner_resources.records import (
 )
 from miner_resources.storage import Storage
 from miner_resources.tables import read_keys
+from miner_resources.video_index import read_index
+from miner_resources.video_pass import PassingFrame, decode_every_frame
 from tests.assets.pipelines import computed, dagster_home, demo_config, digests, failed_in, model_loads, run
 from tests.shared_data import shared_data
 from tests.video_factory import write_video
@@ -224,6 +231,22 @@ def test_broken_files_fail_alone_and_are_not_tried_again(demo_videos: Path, tmp_
     assert (again.did_work, loads, failed_in(again)) == (False, 0, failed_in(done))
 
 
+@pytest.mark.parametrize(
+    ("key", "stage"), [("extraction", Stage.EXTRACT), ("filter", Stage.FILTER), ("detection", Stage.DETECT)]
+)
+def test_a_video_that_takes_too_long_fails_alone_and_is_tried_again(
+    key: str, stage: Stage, demo_videos: Path, tmp_path: Path
+) -> None:
+    sources = [demo_videos / "demo_00.mp4"]
+    small = () if key == "extraction" else (f"{key}.batch_size=1",)
+    hasty = run(demo_config(tmp_path / "output", sources, f"{key}.timeout_s=0.000001", *small))
+    assert list(failed_in(hasty).values()) == [stage]
+    (record,) = hasty.failures.values()
+    assert f"the 1e-06 s that {key}.timeout_s allows" in str(record.error)
+    assert f"raise {key}.timeout_s" in str(record.remedy)
+    assert run(demo_config(tmp_path / "output", sources, f"{key}.timeout_s=3600")).ok
+
+
 def test_an_input_that_leads_nowhere_does_not_stop_the_others(demo_videos: Path, tmp_path: Path) -> None:
     config = demo_config(
         tmp_path / "output", [tmp_path / "nothing.mp4", demo_videos / "demo_00.mp4"], "stages=[search,download]"
@@ -272,6 +295,40 @@ def test_other_strategies_and_formats(copy: MinerConfig, strategy: str, image_fo
         else:
             assert frames["is_keyframe"].all()
     assert all(path.suffix == f".{image_format}" for path in storage.deduplicated_frames.iterdir())
+
+
+def test_scenes_are_decoded_once_and_thinned(copy: MinerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    open_video = video_decoder.open_video
+
+    def spy(path: Path) -> AbstractContextManager[tuple[InputContainer, VideoStream]]:
+        opened.append(path)
+        return open_video(path)
+
+    monkeypatch.setattr(video_decoder, "open_video", spy)
+    monkeypatch.setattr(video_reader, "open_video", spy)
+    shots = changed(copy.model_copy(update={"stages": [Stage.EXTRACT]}), "extraction", strategy="scene")
+    done = run(shots)
+    assert done.ok
+    assert sorted(path.stem for path in opened) == sorted(done.video_ids), "one decode for choice and pictures"
+    storage = Storage(copy.output_dir)
+    for video_id in done.video_ids:
+        source = storage.video(video_id)
+        assert source is not None
+        frames = decode_every_frame(source, read_index(source))
+        starts = [
+            frame.frame_index
+            for frame in first_of_shots(frames, PassingFrame.small, lambda frame: frame.time, ShotRule())
+        ]
+        assert pl.read_parquet(storage.frames_table(video_id))["frame_index"].to_list() == starts
+    assert run(changed(shots, "extraction", workers=1)).did_work is False, "workers change no result"
+    done = run(changed(shots, "extraction", max_frames=1))
+    assert done.ok
+    for video_id in done.video_ids:
+        frames = pl.read_parquet(storage.frames_table(video_id))
+        files = {path.name for path in storage.raw_frames(video_id).glob("*.jpg")}
+        assert {Path(path).name for path in frames["path"]} == files
+        assert len(files) == 1
 
 
 REAL = (

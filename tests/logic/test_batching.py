@@ -1,6 +1,7 @@
 """Batches that span videos."""
 
 import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -75,7 +76,76 @@ def test_the_loader_does_not_run_ahead_of_a_slow_model() -> None:
 
     stream = in_batches([("a", range(1000))], load=load, infer=infer, batch_size=lambda: 10, workers=2)
     next(stream)
-    assert seen[0] <= 10 + 4 * 2 + 1
+    assert max(seen[count] - 10 * count for count in range(100)) <= 10 + 10 + 4 * 2 + 1, "the batch, and one ahead"
+
+
+def test_the_next_batch_is_loaded_while_the_model_computes() -> None:
+    loaded: list[int] = []
+    waited = threading.Semaphore(0)
+
+    def load(item: int) -> int:
+        loaded.append(item)
+        waited.release()
+        return item
+
+    def infer(batch: list[int]) -> list[int]:
+        for _ in range(10 if batch[-1] < 99 else 0):
+            assert waited.acquire(timeout=30), "nothing is loaded meanwhile"
+        return batch
+
+    for _ in range(10):
+        waited.release()
+    stream = in_batches([("a", range(100))], load=load, infer=infer, batch_size=lambda: 10, workers=1)
+    assert dict(stream) == {"a": list(range(100))}
+
+
+def test_the_model_goes_on_while_the_caller_is_busy() -> None:
+    computed = {item: threading.Event() for item in range(8)}
+
+    def infer(batch: list[int]) -> list[int]:
+        computed[batch[0]].set()
+        return batch
+
+    videos = [(str(item), [item]) for item in range(8)]
+    stream = in_batches(videos, load=lambda item: item, infer=infer, batch_size=lambda: 1, workers=1)
+    assert next(stream) == ("0", [0])
+    assert computed[7].wait(30)
+    assert [key for key, _ in stream] == [str(item) for item in range(1, 8)]
+
+
+def test_stopping_early_ends_all_threads_within_the_batch() -> None:
+    before = set(threading.enumerate())
+    batches: list[int] = []
+
+    def infer(batch: list[int]) -> list[int]:
+        batches.append(len(batch))
+        return batch
+
+    closed: list[bool] = []
+
+    def videos() -> Iterator[tuple[str, Sequence[int]]]:
+        try:
+            yield "short", [0]
+            yield "endless", range(1, 10**6)
+        finally:
+            closed.append(True)
+
+    stream = in_batches(videos(), load=lambda item: item, infer=infer, batch_size=lambda: 1, workers=2)
+    assert next(stream) == ("short", [0])
+    stream.close()
+    assert len(batches) < 10**6
+    assert closed == [True]
+    assert set(threading.enumerate()) <= before
+
+
+def test_an_error_in_planning_ends_everything() -> None:
+    def videos() -> Iterator[tuple[str, Sequence[int]]]:
+        yield "a", [1]
+        raise RuntimeError("the disk is gone")
+
+    stream = in_batches(videos(), load=lambda item: item, infer=lambda batch: batch, batch_size=lambda: 1, workers=1)
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        list(stream)
 
 
 def test_an_error_of_the_model_ends_everything() -> None:
@@ -114,3 +184,40 @@ def test_a_model_that_lacks_something_ends_everything() -> None:
     stream = in_batches([("a", [1]), ("b", [2])], load=lambda item: item, infer=infer, batch_size=lambda: 2, workers=1)
     with pytest.raises(NotConfigured):
         list(stream)
+
+
+def test_a_video_that_takes_too_long_is_lost_alone_and_not_loaded_to_its_end() -> None:
+    loaded: list[str] = []
+
+    def load(item: str) -> str:
+        loaded.append(item)
+        return item
+
+    told: list[tuple[str, float]] = []
+
+    def overdue(key: str, seconds: float) -> MinerError | None:
+        told.append((key, seconds))
+        return CorruptMedia(f"{key} is slow", remedy="none") if key == "slow" else None
+
+    videos = [("slow", ["slow"] * 500), ("other", ["other"] * 5)]
+    results = dict(
+        in_batches(videos, load=load, infer=lambda batch: batch, batch_size=lambda: 2, workers=1, overdue=overdue)
+    )
+    assert isinstance(results["slow"], CorruptMedia)
+    assert results["other"] == ["other"] * 5
+    assert loaded.count("slow") < 20
+    assert [key for key, _ in told].count("slow") == 1
+    assert all(seconds >= 0 for _, seconds in told)
+
+
+def test_a_video_that_is_done_is_not_overdue() -> None:
+    late = CorruptMedia("late", remedy="none")
+    stream = in_batches(
+        [("a", [1, 2])],
+        load=lambda item: item,
+        infer=lambda batch: batch,
+        batch_size=lambda: 2,
+        workers=1,
+        overdue=lambda key, seconds: late,
+    )
+    assert list(stream) == [("a", [1, 2])]

@@ -1,14 +1,13 @@
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner_assets.logic import dedup, similarity
-from miner_assets.logic.dedup import deduplicate, plain_deduplicate, unique_across
-from miner_assets.logic.similarity import canonical_similarities, canonical_similarity
+from miner_assets.logic import dedup
+from miner_assets.logic.dedup import deduplicate, plain_deduplicate
+from miner_resources import similarity
 from miner_resources.errors import InvalidData
-from miner_resources.records import UNIQUE_FRAMES_SCHEMA
+from miner_resources.similarity import canonical_similarities, canonical_similarity
 
 
 def unit(vectors):
@@ -191,65 +190,3 @@ def test_wrong_input_is_refused(vectors, threshold, before):
     kept_before = None if before is None else np.asarray(before, np.float32)
     with pytest.raises(InvalidData):
         deduplicate(np.asarray(vectors, np.float32), threshold, kept_before=kept_before)
-
-
-def ids_of(count):
-    return [f"-v_{number // 7}:{number % 7 * 30}" for number in range(count)]
-
-
-def test_rows_say_what_each_frame_duplicates():
-    table = unique_across(["a:0", "a:30", "b:0", "b:5"], unit([[1, 0], [0, 1], [0, 1], [1, 0]]), 0.9).table
-    assert table.schema == UNIQUE_FRAMES_SCHEMA
-    assert table.rows() == [
-        ("a:0", "a", 0, True, None, None, 0),
-        ("a:30", "a", 30, True, None, None, 1),
-        ("b:0", "b", 0, False, "a:30", 1.0, 1),
-        ("b:5", "b", 5, False, "a:0", 1.0, 0),
-    ]
-
-
-@settings(max_examples=100, deadline=None)
-@given(scenes(), st.data())
-def test_appending_in_steps_equals_one_go_and_changes_nothing_earlier(scene, data):
-    vectors, threshold = scene
-    ids = ids_of(len(vectors))
-    whole = unique_across(ids, vectors, threshold)
-    cut = data.draw(st.integers(0, len(vectors)))
-    first = unique_across(ids[:cut], vectors[:cut], threshold)
-    second = unique_across(ids, vectors, threshold, previous=first.table)
-    assert second.table.equals(whole.table)
-    assert whole.table.head(cut).equals(first.table)
-    assert (second.reused, second.computed) == (cut, len(vectors) - cut)
-    again = unique_across(ids, vectors, threshold, previous=whole.table)
-    assert again.table.equals(whole.table)
-    assert again.computed == 0
-
-
-def test_only_the_common_prefix_is_reused():
-    vectors = shots(40, 16)
-    ids = ids_of(40)
-    previous = unique_across(ids, vectors, 0.9).table
-    changed = np.delete(np.arange(40), slice(14, 21))
-    ours = unique_across([ids[row] for row in changed], vectors[changed], 0.9, previous=previous)
-    assert (ours.reused, ours.computed) == (14, 19)
-    assert ours.table.equals(unique_across([ids[row] for row in changed], vectors[changed], 0.9).table)
-
-
-def test_groups_are_numbered_by_keeper_and_every_frame_has_one():
-    table = unique_across(ids_of(60), shots(60, 16), 0.9).table
-    kept = table.filter("kept")
-    assert kept["group_id"].to_list() == list(range(len(kept)))
-    group_of = dict(zip(kept["frame_id"], kept["group_id"], strict=True))
-    removed = table.filter(~pl.col("kept"))
-    assert len(removed) > 0
-    assert [group_of[keeper] for keeper in removed["duplicate_of"]] == removed["group_id"].to_list()
-
-
-def test_no_frames_at_all():
-    assert unique_across([], np.empty((0, 8), np.float32), 0.9).table.schema == UNIQUE_FRAMES_SCHEMA
-
-
-@pytest.mark.parametrize("ids", [["a:0"], ["a:0", "a:0"]], ids=["too few", "repeated"])
-def test_ids_must_fit_the_vectors(ids):
-    with pytest.raises(InvalidData, match="frame ids"):
-        unique_across(ids, shots(2, 8), 0.9)

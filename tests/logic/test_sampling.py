@@ -57,8 +57,8 @@ def test_choose_frames(frames: Frames, arguments: dict[str, object], expected: l
 
 
 def test_unknown_strategies_name_the_known_ones() -> None:
-    with pytest.raises(NotConfigured, match="'scene' is not available") as caught:
-        choose_frames(REGULAR, strategy="scene")
+    with pytest.raises(NotConfigured, match="'magic' is not available") as caught:
+        choose_frames(REGULAR, strategy="magic")
     assert all(strategy in caught.value.remedy for strategy in STRATEGIES)
 
 

@@ -1,9 +1,11 @@
+from random import Random
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner_assets.logic.splits import assign_splits, duplicate_edges
+from miner_assets.logic.splits import assign_splits, channel_edges, duplicate_edges
 from miner_resources.errors import InvalidData
 from miner_resources.records import UNIQUE_FRAMES_SCHEMA
 
@@ -140,3 +142,77 @@ def test_one_hundred_thousand_videos_take_seconds():
     frames = {f"v{number}": number % 97 for number in range(100_000)}
     edges = [(f"v{number}", f"v{number + 1}") for number in range(0, 90_000, 3)]
     assert len(assign_splits(frames, edges, RATIOS).split_of) == 100_000
+
+
+def test_videos_of_a_channel_are_linked_and_unknown_channels_link_nothing():
+    channels = {"a": "one", "b": None, "c": "two", "d": "one", "e": "", "f": "one"}
+    assert channel_edges(channels) == [("a", "d"), ("a", "f")]
+
+
+classes_of_videos = st.dictionaries(
+    video_ids, st.dictionaries(st.sampled_from(["car", "bus", "tram"]), st.integers(1, 9)), max_size=30
+)
+
+
+@given(videos, edge_lists, classes_of_videos, st.dictionaries(video_ids, st.sampled_from(["train", "val", "test"])))
+def test_classes_change_neither_what_stays_together_nor_what_stays(videos, edges, classes, before):
+    splits = assign_splits(videos, edges, RATIOS, classes=classes, previous=before)
+    assert splits.split_of.keys() == videos.keys()
+    for left, right in edges:
+        if left in videos and right in videos:
+            assert splits.split_of[left] == splits.split_of[right]
+    again = assign_splits(videos, edges, RATIOS, classes=classes, previous=splits.split_of)
+    assert again.split_of == splits.split_of
+    linked = {video for edge in edges for video in edge}
+    assert all(splits.split_of[video] == before[video] for video in before if video in videos and video not in linked)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_classes_are_balanced_and_frames_stay_close_to_the_ratios(seed):
+    random = Random(seed)
+    frames = {f"v{number:02d}": random.randint(1, 20) for number in range(60)}
+    classes = {
+        name: {c: random.randint(1, count) for c in "abc" if random.random() < 0.4} for name, count in frames.items()
+    }
+    split_of = assign_splits(frames, [], RATIOS, classes=classes).split_of
+    for split, share in RATIOS.items():
+        filled = sum(size for video, size in frames.items() if split_of[video] == split)
+        assert abs(filled - share * sum(frames.values())) <= 2 * max(frames.values())
+    assert imbalance(classes, split_of) <= 0.3
+
+
+def test_stratification_balances_classes_better_than_frames_alone():
+    better, by_frames, by_class = 0, 0.0, 0.0
+    for seed in range(40):
+        random = Random(seed)
+        frames = {f"v{number:02d}": random.randint(1, 30) for number in range(40)}
+        classes = {
+            name: {c: random.randint(1, count) for c in random.sample("abcdefgh", random.randint(0, 4))}
+            for name, count in frames.items()
+        }
+        plain = imbalance(classes, assign_splits(frames, [], RATIOS).split_of)
+        stratified = imbalance(classes, assign_splits(frames, [], RATIOS, classes=classes).split_of)
+        better, by_frames, by_class = better + (stratified < plain), by_frames + plain, by_class + stratified
+    assert better >= 30
+    assert by_class < 0.8 * by_frames
+
+
+def test_a_class_of_ten_videos_is_divided_by_the_ratios_although_they_come_first():
+    frames = equal_videos(30)
+    classes = {f"v{number:02d}": {"rare": 5} for number in range(10)}
+    split_of = assign_splits(frames, [], RATIOS, classes=classes).split_of
+    rare = [split_of[name] for name in classes]
+    assert {split: rare.count(split) for split in RATIOS} == {"train": 8, "val": 1, "test": 1}
+
+
+def imbalance(classes, split_of):
+    """Mean over the classes of how far their shares are from the ratios, added over the splits."""
+    totals = {name: sum(found.get(name, 0) for found in classes.values()) for name in "abcdefgh"}
+    present = [name for name, total in totals.items() if total]
+    off = 0.0
+    for name in present:
+        for split, share in RATIOS.items():
+            got = sum(found.get(name, 0) for video, found in classes.items() if split_of[video] == split)
+            off += abs(got / totals[name] - share)
+    return off / len(present)

@@ -7,14 +7,14 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
 
 from miner_resources.images import decode_image
+from tests.http_server import LocalServer
 
 KEY = "dds-secret-0123456789abcdef"
 SUBMIT, LOOK = "submit", "look"
@@ -61,7 +61,7 @@ def bright(picture: np.ndarray, phrase: str) -> list[dict[str, Any]]:
     return [{"category": phrase, "score": score, "bbox": [float(side) for side in box]}]
 
 
-class DinoxServer(ThreadingHTTPServer):
+class DinoxServer(LocalServer):
     """Its `answer` gives the result's objects for a picture and one text; `faults` come first, one per request.
 
     Attributes:
@@ -71,12 +71,10 @@ class DinoxServer(ThreadingHTTPServer):
         most_working: tasks that were under way at the same time, at most.
     """
 
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__(_Handler)
         self.answer: Callable[[np.ndarray, str], list[Any]] = bright
         self.result: Callable[[np.ndarray], dict[str, Any]] | None = None
         self.looks = 2
@@ -94,20 +92,6 @@ class DinoxServer(ThreadingHTTPServer):
     def texts(self) -> list[str]:
         """The text of each picture that was handed in."""
         return [seen.body["prompt"]["text"] for seen in self.asked()]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up early are not worth a traceback."""
-
-    @contextmanager
-    def running(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
     def fault(self, kind: str) -> Fault | None:
         """The next one."""

@@ -2,44 +2,28 @@
 
 import hashlib
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import huggingface_hub.constants as hub_constants
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
+from tests.http_server import LocalServer
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-class HubServer(ThreadingHTTPServer):
+class HubServer(LocalServer):
     """Serves `repositories` (id → folder); ids in `refusals` get a status and the hub's error code instead."""
 
-    daemon_threads = True
-
     def __init__(self, repositories: dict[str, Path]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.repositories = repositories
         self.refusals: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
         self.sha = SHA
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, client_address):
-        """Clients that hang up early are not worth a traceback."""
-
-    @contextmanager
-    def running(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
     @contextmanager
     def in_use(self, monkeypatch, cache: Path):

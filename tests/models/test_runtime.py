@@ -163,6 +163,41 @@ def test_replicas_share_the_batches_and_work_at_the_same_time():
     assert used == {"left": 2, "right": 2}
 
 
+def test_the_next_batch_is_copied_while_the_last_is_computed(monkeypatch):
+    copy, copies = runtime._copied, threading.Semaphore(0)
+
+    def copied(*arguments):
+        batch = copy(*arguments)
+        copies.release()
+        return batch
+
+    rounds = iter([2, 1, 0])
+
+    def forward(_model, batch):
+        for _ in range(next(rounds)):
+            assert copies.acquire(timeout=30)
+        return sums(None, batch)
+
+    monkeypatch.setattr(runtime, "_copied", copied)
+    images = pictures(12)
+    totals, _ = replicas(size=4).run(images, forward)
+    assert totals.tolist() == images.sum(axis=(1, 2, 3)).tolist()
+
+
+def test_memory_that_runs_out_while_a_batch_is_copied_halves_it_too(monkeypatch):
+    monkeypatch.setattr(runtime, "_working_sizes", {})
+    copy = runtime._copied
+
+    def copied(chunk, size, device):
+        return None if size > 2 else copy(chunk, size, device)
+
+    monkeypatch.setattr(runtime, "_copied", copied)
+    images, toy = pictures(9), replicas(size=8)
+    totals, _ = toy.run(images, sums)
+    assert totals.tolist() == images.sum(axis=(1, 2, 3)).tolist()
+    assert toy.size == 2
+
+
 def test_forward_runs_without_gradients_in_every_thread():
     def forward(_model, batch):
         assert torch.is_inference_mode_enabled()

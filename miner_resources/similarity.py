@@ -43,9 +43,13 @@ def canonical_similarity(left: Floats, right: Floats) -> float:
 
 def best_match(rows: Floats, others: Floats, threshold: float, visible: Flags | None = None) -> tuple[Doubles, Indices]:
     """The most similar of `others` for each row: canonical similarity and column, -inf and -1 if none can reach it."""
+    return best_of_pairs(rows, others, *candidate_pairs(rows, others, threshold, visible))
+
+
+def best_of_pairs(rows: Floats, others: Floats, row: Indices, column: Indices) -> tuple[Doubles, Indices]:
+    """The best proposed pair (row, column) of each row, the first column of equals; as in `best_match`."""
     highest = np.full(len(rows), -np.inf)
     nearest = np.full(len(rows), -1, np.int64)
-    row, column = _candidates(rows, others, threshold, visible)
     exact = np.empty(len(row))
     for start in range(0, len(row), PAIRS):
         part = slice(start, start + PAIRS)
@@ -57,15 +61,15 @@ def best_match(rows: Floats, others: Floats, threshold: float, visible: Flags | 
     return highest, nearest
 
 
-def _candidates(
-    rows: Floats, others: Floats, threshold: float, visible: Flags | None
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def candidate_pairs(
+    rows: Floats, others: Floats, threshold: float, visible: Flags | None = None
+) -> tuple[Indices, Indices]:
     """Every pair that may be the best match of its row and reach the threshold, as (row, column) arrays.
 
     A crowd of candidates (a still picture at a threshold near 1) is thinned with a float64 product: fifty times
     cheaper than their canonical dot products.
     """
-    row = column = np.empty(0, np.intp)
+    row = column = np.empty(0, np.int64)
     if not len(rows) or not len(others):
         return row, column
     for dtype in (np.float32, np.float64):

@@ -1,0 +1,191 @@
+"""What do the frames of a video cost, beside decoding everything and beside the ffmpeg program?
+
+    python benchmarks/bench_decode.py [--rounds 3] [--only h264 vp9] [--ffmpeg PATH]
+
+CPU seconds (user and system, with children) for one frame a second of 20 seconds of 1080p, saved as JPEG. The methods
+take turns, the median of the rounds counts, and a ratio is the median of the ratios within a round. Ours reads the
+packet list, plans, decodes on one thread and saves at quality 95. "decode all + PIL" is what one writes with PyAV in
+five lines, with its default threads; the column "one thread" has the same without them. Without an ffmpeg program
+PyAV's own filter graph stands in for it. Frames are compared pixel by pixel with those of a full decode.
+"""
+
+import argparse
+import io
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import av
+import numpy as np
+from clips import KINDS, clip
+
+from miner_assets.logic.sampling import choose_frames
+from miner_resources.images import encode_image
+from miner_resources.video_index import read_index
+from miner_resources.video_reader import decode_frames
+
+AGAINST_ALL = {"h264": 0.60, "h264-nob": 0.80, "vp9": 0.65, "av1": 0.70}
+AGAINST_FFMPEG = {"h264": 0.60, "vp9": 0.80, "av1": 0.90}
+KEYFRAMES = 0.20
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Of this process with all threads, and of its children."""
+    before = _used()
+    work()
+    return _used() - before
+
+
+def _used() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def ours(path: Path, folder: Path, strategy: str = "time") -> None:
+    """As the stage `frames` does it."""
+    index = read_index(path)
+    for frame in decode_frames(path, index, choose_frames(index, strategy=strategy, seconds=1)):
+        (folder / f"{frame.frame_index:06d}.jpg").write_bytes(encode_image(frame.rgb))
+
+
+def keyframes(path: Path, folder: Path) -> None:
+    """Only frames whose packet is a keyframe."""
+    ours(path, folder, "keyframe")
+
+
+def decode_all(path: Path, folder: Path, threads: int | None = None) -> None:
+    """Decode everything, save the first frame of each second with Pillow."""
+    following = Fraction(0)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if threads:
+            stream.codec_context.thread_count = threads
+        for frame in container.decode(stream):
+            if frame.pts * frame.time_base >= following:
+                following += 1
+                buffer = io.BytesIO()
+                frame.to_image().save(buffer, "JPEG", quality=95)
+                (folder / f"{frame.pts:06d}.jpg").write_bytes(buffer.getvalue())
+
+
+def decode_all_one_thread(path: Path, folder: Path) -> None:
+    """The same without the default threads."""
+    decode_all(path, folder, threads=1)
+
+
+def only_decode(path: Path, folder: Path) -> None:  # noqa: ARG001 (nothing is saved)
+    """Decode everything on one thread and keep nothing."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for _ in container.decode(video=0):
+            pass
+
+
+def ffmpeg(program: str | None) -> Callable[[Path, Path], None]:
+    """`ffmpeg -vf fps=1`, or the same filter in PyAV."""
+
+    def run_program(path: Path, folder: Path) -> None:
+        command = [str(program), "-v", "error", "-i", str(path), "-vf", "fps=1", "-q:v", "2", str(folder / "%06d.jpg")]
+        subprocess.run(command, check=True)
+
+    def run_graph(path: Path, folder: Path) -> None:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            graph = av.filter.Graph()
+            graph.link_nodes(
+                graph.add_buffer(template=stream), graph.add("fps", "1"), graph.add("buffersink")
+            ).configure()
+            for frame in container.decode(stream):
+                graph.push(frame)
+                for picture in _pulled(graph):
+                    (folder / f"{picture.pts:06d}.jpg").write_bytes(encode_image(picture.to_ndarray(format="rgb24")))
+
+    return run_program if program else run_graph
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+
+
+def identical(path: Path) -> bool:
+    """Whether planned frames are those of a full decode, pixel for pixel."""
+    index = read_index(path)
+    wanted = set(choose_frames(index, strategy="time", seconds=1))
+    planned = {frame.frame_index: frame.rgb for frame in decode_frames(path, index, sorted(wanted))}
+    with av.open(str(path)) as container:
+        full = {
+            number: frame.to_ndarray(format="rgb24")
+            for number, frame in enumerate(container.decode(video=0))
+            if number in wanted
+        }
+    return planned.keys() == full.keys() and all(np.array_equal(planned[number], full[number]) for number in full)
+
+
+def measure(path: Path, rounds: int, program: str | None) -> dict[str, list[float]]:
+    """CPU seconds of each method in each round."""
+    methods = {
+        "ours": ours,
+        "all": decode_all,
+        "one thread": decode_all_one_thread,
+        "ffmpeg": ffmpeg(program),
+        "decode only": only_decode,
+        "keyframes": keyframes,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(rounds):
+        for name, method in methods.items():
+            with tempfile.TemporaryDirectory() as folder:
+                seconds[name].append(cpu_seconds(lambda method=method, folder=folder: method(path, Path(folder))))
+    return seconds
+
+
+def verdict(seconds: dict[str, list[float]], method: str, baseline: str, goal: float | None) -> str:
+    """Ratio, goal, and whether it is met."""
+    ratio = statistics.median(mine / other for mine, other in zip(seconds[method], seconds[baseline], strict=True))
+    return f"{ratio:.2f}" if goal is None else f"{ratio:.2f} (≤ {goal:.2f} {'pass' if ratio <= goal else 'FAIL'})"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="these clips only")
+    parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"), help="the program; default: the one on PATH")
+    arguments = parser.parse_args()
+    print(f"ffmpeg: {arguments.ffmpeg or 'not installed, PyAV filter graph fps=1 instead'}")
+    print(
+        "| clip | ours, s | ÷ decode all + PIL | ÷ the same, one thread | ÷ ffmpeg fps=1 "
+        "| keyframe ÷ full decode | pixels |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in arguments.only:
+        path = clip(name)
+        seconds = measure(path, arguments.rounds, arguments.ffmpeg)
+        cells = [
+            f"{KINDS[name].label} ({path.stem.split('-')[-1]})",
+            f"{statistics.median(seconds['ours']):.2f}",
+            verdict(seconds, "ours", "all", AGAINST_ALL[name]),
+            verdict(seconds, "ours", "one thread", None),
+            verdict(seconds, "ours", "ffmpeg", AGAINST_FFMPEG.get(name)),
+            verdict(seconds, "keyframes", "decode only", KEYFRAMES),
+            "identical" if identical(path) else "DIFFERENT",
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
