@@ -147,6 +147,10 @@ class Storage:
         """Table of embeddings of the frames that passed the filter."""
         return self.root / "embeddings" / f"{check_video_id(video_id)}.parquet"
 
+    def embeddings_tables(self) -> list[Path]:
+        """Tables of embeddings of all videos."""
+        return sorted((self.root / "embeddings").glob("*.parquet"))
+
     def detections_table(self, video_id: str) -> Path:
         """Table of boxes on the frames that are unique within their video."""
         return self.root / "detections" / f"{check_video_id(video_id)}.parquet"
