@@ -83,7 +83,7 @@ def add_videos(workspace: Workspace, first: int, count: int) -> None:
         )
         path = storage.embeddings_table(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(path, table, ArtifactKeys("c", "d"), {MODEL: identity})
+        write_table(path, table, ArtifactKeys("c", "d"), metadata={MODEL: identity})
         folder = storage.raw_frames(name)
         folder.mkdir(parents=True)
         paths = [f"frames_raw/{name}/frame_{index:06d}.jpg" for index in range(FRAMES)]

@@ -122,11 +122,12 @@ class DetectStage(FrameStage[Loaded, Detections]):
         looked = {str(index): asked for index, asked in plan.frames.select("frame_index", "asked").iter_rows()}
         sure = confident(table, self.config.confidence_threshold, self.config.class_agnostic_nms)
         sheet = boxes_sheet(self.storage, video_id, plan.frames, sure, self.workspace.config.classes)
+        metrics = self._metrics(len(looked), sure) | {"boxes_stored": len(table)}
+        metrics["score_histogram"] = score_histogram(table, self._classes)
         path = self.storage.detections_table(video_id)
         with self.storage.publish_file(path) as target:
-            write_table(target, table, plan.task.keys, {FRAMES: json.dumps(looked)})
-        metrics = self._metrics(len(looked), sure) | {"boxes_stored": len(table), "bytes": path.stat().st_size}
-        metrics["score_histogram"] = score_histogram(table, self._classes)
+            write_table(target, table, plan.task.keys, metadata={FRAMES: json.dumps(looked)}, metrics=metrics)
+        metrics["bytes"] = path.stat().st_size
         metrics["best"] = best_moments(plan.task.video.url, sure, plan.frames, self._classes)
         return Outcome(plan.task, metrics, sheet)
 

@@ -94,11 +94,12 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         )
         sheet = repeats_sheet(self.storage, plan.task.video_id, plan.frames, table)
         path = self.storage.embeddings_table(plan.task.video_id)
+        kept = int(decided.kept.sum())
+        counts: dict[str, Json] = {"rows": len(table), "kept": kept, "rejected": len(table) - kept}
+        counts["dimension"] = vectors.shape[1]
         with self.storage.publish_file(path) as target:
-            write_table(target, table, plan.task.keys, {MODEL: self._identity})
-        kept, size = int(decided.kept.sum()), path.stat().st_size
-        counts: dict[str, Json] = {"rows": len(table), "kept": kept, "rejected": len(table) - kept, "bytes": size}
-        return Outcome(plan.task, counts | {"dimension": vectors.shape[1]}, sheet)
+            write_table(target, table, plan.task.keys, metadata={MODEL: self._identity}, metrics=counts)
+        return Outcome(plan.task, counts | {"bytes": path.stat().st_size}, sheet)
 
     def _known_vectors(self, task: Task) -> pl.DataFrame | None:
         """(frame_index, embedding) computed before, by this stage or, with the same model, by the filter."""

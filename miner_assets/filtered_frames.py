@@ -94,17 +94,18 @@ class FilterStage(FrameStage[Rgb, Floats]):
         # First, because a run that is killed after the folder is there will not come back to it.
         preview = self._preview(plan.frames, positive, negative)
         sheet = video_sheet(self.storage, video_id, preview, plan.frames)
+        metrics = self._metrics(table, preview)
         target = self.storage.filtered_frames(video_id)
         with self.storage.publish_folder(target) as folder:
             for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
                 source = self.storage.root / path
                 link(source, folder / source.name)
             write_table(folder / FEATURES, features, self._features_keys(video_id))
-            write_table(folder / "scores.parquet", table, plan.task.keys)
+            write_table(folder / "scores.parquet", table, plan.task.keys, metrics=metrics)
         size = sum((target / name).stat().st_size for name in (FEATURES, "scores.parquet"))
         found = table.filter("kept").select("frame_index", "score", category="best_class")
         best = best_moments(plan.task.video.url, found, plan.frames, self.question.classes)
-        return Outcome(plan.task, self._metrics(table, preview) | {"bytes": size, "best": best}, sheet)
+        return Outcome(plan.task, metrics | {"bytes": size, "best": best}, sheet)
 
     @property
     def _model(self) -> TextImageModel:

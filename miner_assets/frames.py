@@ -97,17 +97,19 @@ class ExtractStage:
                 sampled = _Sampled(task, source, index, report, folder)
                 rows = self._shots(sampled) if self.config.strategy == "scene" else self._planned(sampled)
                 table = pl.DataFrame(rows, schema=FRAMES_SCHEMA).sort("frame_index")
-                write_table(folder / "frames.parquet", table, task.keys)
+                lost = len(report.undecodable)
+                counts: dict[str, Json] = {
+                    "rows": len(table),
+                    "kept": len(table),
+                    "rejected": lost,
+                    "undecodable": lost,
+                }
+                write_table(folder / "frames.parquet", table, task.keys, metrics=counts)
                 sheet = frames_sheet(self.storage, task.video_id, table, folder)
         except MinerError as error:
             return Outcome(task, error=error)
         size = sum((self.storage.root / path).stat().st_size for path in table["path"])
-        lost = len(report.undecodable)
-        return Outcome(
-            task,
-            {"rows": len(table), "kept": len(table), "rejected": lost, "undecodable": lost, "bytes": size},
-            sample=sheet,
-        )
+        return Outcome(task, counts | {"bytes": size}, sample=sheet)
 
     def _planned(self, video: "_Sampled") -> list[Row]:
         """Frames that can be chosen before anything is decoded: only what they need is."""

@@ -122,7 +122,7 @@ class Pipeline:
         step, videos = video_stage(stage, self.workspace), self._videos()
         current = {video.video_id for video in videos if _is_current(step, video)}
         known = self._settled_before(step, [video for video in videos if video.video_id not in current])
-        wanted = {video.video_id for video in videos} - current - set(known)
+        wanted = {video.video_id for video in videos} - self._reported(step, current) - set(known)
         summary = self.tally.summary
         keys = list(self.instance.get_dynamic_partitions(str(VIDEOS.name)))
         for first, last in contiguous_ranges(keys, wanted, current, MAX_GAP):
@@ -135,6 +135,11 @@ class Pipeline:
         summary.items = len(videos)
         summary.reused = len(current)
         summary.failed = len(failed)
+
+    def _reported(self, step: VideoStage, current: set[str]) -> set[str]:
+        """Those whose artifact the registry knows: a run that was killed may not have come to say it."""
+        records = self.workspace.catalog.stage_records(stage=step.stage, ids=sorted(current))
+        return {record.video_id for record in records if record.status == DONE}
 
     def _settled_before(self, step: VideoStage, videos: Sequence[Video]) -> dict[str, StageRecord]:
         """Videos that failed for good or were left out with the very same input and settings: again gives the same."""

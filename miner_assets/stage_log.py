@@ -10,6 +10,7 @@ import dagster as dg
 
 from miner_assets.metadata import Metadata, metadata_of, picture, table
 from miner_assets.stage_names import asset_key
+from miner_assets.stored_metrics import stored_metrics
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
@@ -93,6 +94,9 @@ class StageLog:
         """Write down that an up-to-date artifact is already there."""
         now = datetime.now(UTC)
         keys = task.keys
+        known = self._known.get(task.video_id)
+        if known is not None and (known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys):
+            known = None
         record = StageRecord(
             video_id=task.video_id,
             stage=self.stage,
@@ -101,14 +105,13 @@ class StageLog:
             finished_at=now,
             compute_key=keys.compute,
             decision_key=keys.decision,
+            metrics=known.metrics if known else stored_metrics(self.workspace.storage, self.stage, task.video_id),
         )
-        known = self._known.get(task.video_id)
-        if known is None or known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys:
+        if known is None:
             events.publish(self.workspace.storage, record)
         self.workspace.listener.finished_video(record, reused=True)
         sheet = self.workspace.storage.contact_sheet(self.stage, task.video_id)
-        metrics = {**(known.metrics if known else {}), "reused": True}
-        self._materialize(task, metrics, sheet if sheet.exists() else None)
+        self._materialize(task, {**record.metrics, "reused": True}, sheet if sheet.exists() else None)
 
     def fold_if_due(self) -> None:
         """Bring the registry up to date now and then, so that a long run can be watched."""

@@ -123,7 +123,7 @@ class DedupStep:
             self._links.replace(table.filter("kept"))
         pairs = [[video.video_id, video.digest, video.keys_version] for video in stored]
         with self.storage.publish_file(self.storage.unique_table) as target:
-            write_table(target, table, keys, {INPUTS: json.dumps(pairs)})
+            write_table(target, table, keys, metadata={INPUTS: json.dumps(pairs)})
         self._links.confirm(keys.version)
 
     def _renewed(self, stored: Sequence[StoredVideo]) -> list[str]:

@@ -1,5 +1,6 @@
 """Parquet artifacts: tables that carry the keys they were made with, so that their rows can be reused."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from miner_resources.errors import InvalidData
+from miner_resources.records import Json
 from miner_resources.storage import ArtifactKeys
 
 COMPUTE_KEY: Final = "video_miner.compute_key"
@@ -14,9 +16,27 @@ DECISION_KEY: Final = "video_miner.decision_key"
 METRICS: Final = "video_miner.metrics"
 
 
-def write_table(path: Path, table: pl.DataFrame, keys: ArtifactKeys, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a Parquet file that carries its keys. Use it inside `publish_file` or `publish_folder`."""
+def write_table(
+    path: Path,
+    table: pl.DataFrame,
+    keys: ArtifactKeys,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Json] | None = None,
+) -> None:
+    """Write a Parquet file that carries its keys. Use it inside `publish_file` or `publish_folder`.
+
+    Args:
+        path: where to.
+        table: the rows.
+        keys: what the rows were made with.
+        metadata: more to keep with the file.
+        metrics: what the stage counted, for whom the registry does not know it any more; no times and no places, so
+            that the same input gives the same bytes.
+    """
     stored = {COMPUTE_KEY: keys.compute, DECISION_KEY: keys.decision, **(metadata or {})}
+    if metrics is not None:
+        stored[METRICS] = json.dumps(metrics, ensure_ascii=False)
     table.write_parquet(path, compression="zstd", metadata=stored)
 
 

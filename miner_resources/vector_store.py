@@ -208,9 +208,8 @@ class VectorStore:
             "width": str(self._width),
         }
         with self._storage.publish_file(self._storage.dedup_contents) as target:
-            write_table(
-                target, pl.DataFrame(rows, schema=CONTENTS_SCHEMA, orient="row"), ArtifactKeys("", ""), metadata
-            )
+            table = pl.DataFrame(rows, schema=CONTENTS_SCHEMA, orient="row")
+            write_table(target, table, ArtifactKeys("", ""), metadata=metadata)
         self.videos = videos
         for path in self._storage.dedup_store.glob("vectors-*"):
             if path.stem != self._file:

@@ -9,7 +9,7 @@ import polars as pl
 from miner_resources.records import Stage, StageRecord, Video, embeddings_schema
 from miner_resources.registry.views import VIEWS
 from miner_resources.storage import ArtifactKeys, Storage
-from miner_resources.tables import METRICS, write_table
+from miner_resources.tables import write_table
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -57,7 +57,7 @@ def write_artifact(storage: Storage, record: StageRecord) -> Path:
         return write_download(storage, record)
     path, table = table_of(storage, record.video_id, record.stage)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(path, table, keys_of(record), {METRICS: json.dumps(record.metrics)})
+    write_table(path, table, keys_of(record), metrics=record.metrics)
     return path
 
 

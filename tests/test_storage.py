@@ -61,7 +61,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_stays(t
 
 def test_tables_carry_their_keys(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    write_table(path, pl.DataFrame({"a": [1]}), KEYS, {"more": "text"})
+    write_table(path, pl.DataFrame({"a": [1]}), KEYS, metadata={"more": "text"})
     assert read_keys(path) == KEYS
     assert read_keys(tmp_path / "none.parquet") is None
     assert read_table(path, pl.Schema({"a": pl.Int64}))["a"].to_list() == [1]

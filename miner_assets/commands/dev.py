@@ -64,9 +64,9 @@ def _serve_pages(storage: "Storage") -> str:
 
     Always on the same port if it can be had: the address is part of what Dagster remembers about a run.
     """
-    from miner_assets.metadata import DEFAULT_ADDRESS
+    from miner_assets.metadata import ADDRESS, DEFAULT_ADDRESS
 
-    usual = urlsplit(DEFAULT_ADDRESS).port or 0
+    usual = urlsplit(os.environ.get(ADDRESS) or DEFAULT_ADDRESS).port or 0
     port = _free_port(usual) or _free_port(0)
     if port != usual:
         err.print(f"port {usual} is taken: previews of earlier runs do not show, new ones do", highlight=False)

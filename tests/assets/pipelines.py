@@ -66,13 +66,14 @@ def computed(done: PipelineRun) -> dict[str, int]:
 
 
 def digests(output: Path) -> dict[str, str]:
-    """Relative path → hash of every artifact; not of the registry, Dagster's files, events, summaries and caches."""
+    """Relative path → hash of every artifact; not of what holds times: registry, events, reports."""
     skipped = (".dagster", ".tmp", "events", "registry.duckdb", "pipeline_result.json", "config.yaml", "dedup/store")
     files = (path for path in sorted(output.rglob("*")) if path.is_file())
     return {
         path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if not path.relative_to(output).as_posix().startswith(skipped) and not path.name.endswith(".info.json")
+        if not path.relative_to(output).as_posix().startswith(skipped)
+        and not path.name.endswith((".info.json", "version.json"))
     }
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import polars as pl
 import pytest
 from av.container import InputContainer
@@ -24,6 +25,7 @@ from miner_resources.records import (
     FRAMES_SCHEMA,
     SCORES_SCHEMA,
     UNIQUE_FRAMES_SCHEMA,
+    VIDEO_STAGES,
     Stage,
     Status,
 )
@@ -371,3 +373,20 @@ def test_videos_that_went_through_a_stage_again_are_complete_again(demo_videos: 
     again = run(demo_config(tmp_path / "output", [video], "detection.force=true"))
     assert again.stages[Stage.DATASET].computed == 0
     assert {row.status for row in Workspace.open(config).catalog.videos()} == {Status.COMPLETE}
+
+
+def test_an_artifact_that_nobody_reported_is_taken_over_with_its_numbers(copy: MinerConfig) -> None:
+    """As a run leaves it that was killed after the artifact was in place."""
+    video_id = Workspace.open(copy).catalog.videos()[0].video_id
+    before = {record.stage: record for record in Workspace.open(copy).catalog.stage_records(ids=[video_id])}
+    with duckdb.connect(str(copy.output_dir / "registry.duckdb")) as registry:
+        (told,) = registry.execute("SELECT count(*) FROM stages WHERE video_id = ?", [video_id]).fetchone() or (0,)
+        assert told == len(VIDEO_STAGES)
+        registry.execute("DELETE FROM stages WHERE video_id = ?", [video_id])
+    shutil.rmtree(copy.output_dir / "events")
+    again = run(copy)
+    assert not any(again.stages[stage].computed for stage in VIDEO_STAGES)
+    records = {record.stage: record for record in Workspace.open(copy).catalog.stage_records(ids=[video_id])}
+    for stage in VIDEO_STAGES:
+        assert records[stage].metrics["rows"] == before[stage].metrics["rows"]
+        assert records[stage].metrics["kept"] == before[stage].metrics["kept"]

@@ -1,6 +1,7 @@
 """The Dagster UI as people use it: a backfill with broken videos, the graph, tables and pictures, in a real browser."""
 
 import io
+import os
 import shutil
 import subprocess
 from collections.abc import Generator
@@ -13,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from miner_assets.instance import open_instance
+from miner_assets.metadata import ADDRESS
 from miner_assets.score_chart import SIDES
 from miner_assets.search import register_inputs
 from miner_assets.workspace import Workspace
@@ -39,6 +41,8 @@ RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 def project(demo_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[MinerConfig, list[str]]:
     """One mined video of the demo world, and 30 registered ones of which two are broken."""
     folder = tmp_path_factory.mktemp("ui")
+    # The usual port may be taken by another test at that moment; what is mined now is shown by the server of later.
+    os.environ[ADDRESS] = f"http://127.0.0.1:{free_port()}"
     mined = demo_config(folder / "output", [demo_videos / "demo_00.mp4"])
     file = folder / "project.yaml"
     file.write_text(to_yaml(mined))

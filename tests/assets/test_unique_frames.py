@@ -70,7 +70,7 @@ def write(workspace: Workspace, name: str, seed: int, count: int = 6, *, model: 
         frames["frame_index"] = columns["frame_index"]
         write_table(folder / "frames.parquet", pl.DataFrame(frames, schema=FRAMES_SCHEMA), keys)
     with storage.publish_file(storage.embeddings_table(name)) as target:
-        write_table(target, pl.DataFrame(columns, schema=embeddings_schema(width)), keys, {MODEL: identity})
+        write_table(target, pl.DataFrame(columns, schema=embeddings_schema(width)), keys, metadata={MODEL: identity})
 
 
 def take(workspace: Workspace, name: str) -> None:
@@ -256,7 +256,7 @@ def test_vectors_of_another_width_name_their_video(three: Workspace) -> None:
     narrow = table["embedding"].to_numpy()[:, :4]
     narrow = pl.Series(narrow / np.linalg.norm(narrow, axis=1, keepdims=True), dtype=pl.Array(pl.Float32, 4))
     metadata = {MODEL: embedder_identity(three, three.config.dedup)}
-    write_table(path, table.with_columns(embedding=narrow), ArtifactKeys("c", "d"), metadata)
+    write_table(path, table.with_columns(embedding=narrow), ArtifactKeys("c", "d"), metadata=metadata)
     with pytest.raises(InvalidData, match="embeddings of e"):
         step(three).run()
 
