@@ -10,9 +10,11 @@ from rich.progress import track
 
 from miner_assets.commands.reporting import check_format, print_list, print_rows
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
+from miner_resources.errors import InvalidData
 
 if TYPE_CHECKING:
     from miner_assets.frame_search import Match
+    from miner_resources.records import Rgb
     from miner_resources.storage import Storage
 
 COLUMNS: Final = ("frame_id", "video_id", "frame_index", "score", "timestamp_s", "source_url")
@@ -82,14 +84,16 @@ def _write_sheet(path: Path, storage: "Storage", matches: "Sequence[Match]") -> 
 
     frames = read_frames_of(storage, [(match.video_id, match.frame_index) for match in matches])
     paths = {(video_id, index): name for video_id, index, _, name in frames.iter_rows()}
-    tiles = [
-        (
-            limit_side(read_image(storage.root / paths[match.video_id, match.frame_index]), 480),
-            f"{score_text(match.score)}  {match.video_id} {match.timestamp_s:.1f} s",
-            True,
-        )
-        for match in matches
-    ]
+    tiles: list[tuple[Rgb, str, bool]] = []
+    for match in matches:
+        try:
+            picture = read_image(storage.root / paths[match.video_id, match.frame_index])
+        except (InvalidData, KeyError):  # gone or broken; the others are worth seeing
+            continue
+        text = f"{score_text(match.score)}  {match.video_id} {match.timestamp_s:.1f} s"
+        tiles.append((limit_side(picture, 480), text, True))
+    if len(tiles) < len(matches):
+        _say(f"{len(matches) - len(tiles)} frames are not shown: their pictures cannot be read")
     write_picture(path, contact_sheet(tiles))
     _say(f"picture: {path}")
 

@@ -195,6 +195,19 @@ def test_the_command_prints_what_programs_can_read(find: Callable[..., str], tmp
         assert np.asarray(sheet).std() > 20
 
 
+def test_a_sheet_shows_what_can_be_read(copy: MinerConfig, tmp_path: Path) -> None:
+    (copy.output_dir / "config.yaml").write_text(to_yaml(copy.remembered()))
+    words = ["find", "red circle", "--top", "3", "--output", str(copy.output_dir)]
+    first = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)[0]
+    picture = Workspace.open(copy).storage.raw_frames(first["video_id"]) / f"frame_{first['frame_index']:06d}.jpg"
+    picture.write_bytes(b"no picture")
+    result = CliRunner().invoke(app, [*words, "--sheet", str(tmp_path / "sheet.png")])
+    assert result.exit_code == 0, result.output
+    assert "1 frames are not shown" in result.output
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width < 3 * 240
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -202,7 +215,12 @@ def test_the_command_prints_what_programs_can_read(find: Callable[..., str], tmp
         (["text", "--like", "a.jpg"], 2, "either a TEXT or --like"),
         (["text", "--format", "xml"], 2, "table, json, csv"),
         (["--like", "nowhere.jpg"], 1, "there is no picture nowhere.jpg"),
+        (["--like", "nobody:3"], 1, "no vector of frame nobody:3"),
+        (["car", "--output", "{empty}"], 1, "run the filter first"),
     ],
 )
-def test_wrong_use_is_explained(find: Callable[..., str], arguments: list[str], code: int, words: str) -> None:
-    assert words in " ".join(find(*arguments, code=code).replace("│", " ").split())
+def test_wrong_use_is_explained(
+    find: Callable[..., str], tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    said = find(*(argument.format(empty=tmp_path / "empty") for argument in arguments), code=code)
+    assert words in " ".join(said.replace("│", " ").split())
