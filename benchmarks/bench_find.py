@@ -25,7 +25,7 @@ import polars as pl
 from benchmarks.harness import Result, finish
 from miner_assets.frame_search import FrameSearch
 from miner_assets.logic.vector_search import VectorTable
-from miner_assets.stored_vectors import FEATURES, features_key, filter_identity
+from miner_assets.stored_vectors import features_key, filter_identity
 from miner_assets.workspace import Workspace
 from miner_resources.config_files import load_config
 from miner_resources.records import FRAMES_SCHEMA, Floats, Video
@@ -74,7 +74,7 @@ def write_project(root: Path, frames: int, dimension: int) -> Workspace:
         for path, rows, made in (
             (workspace.storage.frames_table(name), table.with_columns(**rest), keys),
             (
-                workspace.storage.filtered_frames(name) / FEATURES,
+                workspace.storage.features_table(name),
                 ids.with_columns(
                     feature=pl.Series(
                         unit(random.standard_normal((FRAMES_PER_VIDEO, dimension), np.float32)),

@@ -23,7 +23,7 @@ from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.stored_scores import scores_key
-from miner_assets.stored_vectors import FEATURES, features_key
+from miner_assets.stored_vectors import features_key
 from miner_assets.threshold_sheet import video_sheet
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
@@ -100,9 +100,10 @@ class FilterStage(FrameStage[Rgb, Floats]):
             for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
                 source = self.storage.root / path
                 link(source, folder / source.name)
-            write_table(folder / FEATURES, features, self._features_keys(video_id))
+            write_table(folder / self.storage.features_table(video_id).name, features, self._features_keys(video_id))
             write_table(folder / "scores.parquet", table, plan.task.keys, metrics=metrics)
-        size = sum((target / name).stat().st_size for name in (FEATURES, "scores.parquet"))
+        tables = (self.storage.features_table(video_id), self.storage.scores_table(video_id))
+        size = sum(path.stat().st_size for path in tables)
         found = table.filter("kept").select("frame_index", "score", category="best_class")
         best = best_moments(plan.task.video.url, found, plan.frames, self.question.classes)
         return Outcome(plan.task, metrics | {"bytes": size, "best": best}, sheet)
@@ -116,7 +117,7 @@ class FilterStage(FrameStage[Rgb, Floats]):
         return ArtifactKeys(features_key(self._identity, frames), "")
 
     def _old_features(self, video_id: str) -> pl.DataFrame | None:
-        return self.reusable(self.storage.filtered_frames(video_id) / FEATURES, self._features_keys(video_id))
+        return self.reusable(self.storage.features_table(video_id), self._features_keys(video_id))
 
     def _features(self, plan: Plan, rows: list[Floats]) -> pl.DataFrame:
         """(video_id, frame_index, feature) of the frames that have one, by frame index."""

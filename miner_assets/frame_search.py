@@ -19,7 +19,6 @@ from miner_assets.logic.source_links import source_url
 from miner_assets.model_choice import chosen_model
 from miner_assets.stored_scores import read_frames_of
 from miner_assets.stored_vectors import (
-    FEATURES,
     StoredVectors,
     Track,
     embedder_identity,
@@ -181,7 +180,7 @@ class FrameSearch:
     def _no_features(self, left_out: int) -> NotFound:
         if left_out:
             return NotFound(
-                f"the {FEATURES} of all {left_out} videos in {self._storage.root} are of another model than "
+                f"the features of all {left_out} videos in {self._storage.root} are of another model than "
                 f"filter.model = {self._config.filter.model} (or number format), or of frames that were replaced",
                 remedy="run the stage again: video-miner run-config FILE --stages filter; or set filter.model back",
             )

@@ -16,8 +16,6 @@ from miner_resources.records import Floats, Stage
 from miner_resources.storage import ArtifactKeys, Storage, stable_hash
 from miner_resources.tables import read_keys, read_metadata, read_table
 
-FEATURES: Final = "features.parquet"
-"""Beside a video's scores: (video_id, frame_index, feature) of every frame that the filter has looked at."""
 MODEL: Final = "video_miner.model"
 """Parquet metadata of embeddings: which model and precision made the vectors; only alike ones can be compared."""
 
@@ -42,7 +40,7 @@ def features_key(identity: str, frames: ArtifactKeys) -> str:
 
 def read_features(storage: Storage, identity: str, video_id: str) -> pl.DataFrame | None:
     """(video_id, frame_index, feature), None if that model has not looked at the frames of that video."""
-    path = storage.filtered_frames(video_id) / FEATURES
+    path = storage.features_table(video_id)
     keys, frames = read_keys(path), read_keys(storage.frames_table(video_id))
     current = keys is not None and frames is not None and keys.compute == features_key(identity, frames)
     return read_table(path) if current else None
@@ -88,12 +86,8 @@ def load_features(storage: Storage, identity: str, track: Track = iter) -> Store
     Raises:
         InvalidData: a file cannot be read.
     """
-    paths = [path.with_name(FEATURES) for path in storage.scores_tables()]
     return _load(
-        [path for path in paths if path.exists()],
-        lambda path: read_features(storage, identity, path.parent.name),
-        "feature",
-        track,
+        storage.features_tables(), lambda path: read_features(storage, identity, path.parent.name), "feature", track
     )
 
 
