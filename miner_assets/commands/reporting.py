@@ -1,9 +1,13 @@
 """What a person sees of a run: progress bars while it goes on, tables when it is over."""
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -170,6 +174,26 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     for row in rows:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     console.print(table)
+
+
+def check_format(name: str) -> None:
+    """Refuse another format than table, json and csv, before work is done.
+
+    Raises:
+        typer.BadParameter: it is another one.
+    """
+    if name not in ("table", "json", "csv"):
+        raise typer.BadParameter(f"{name!r} is not one of table, json, csv", param_hint="--format")
+
+
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str) -> None:
+    """Rows for other programs: as `json`, a list of objects, or as `csv` with a header."""
+    buffer = io.StringIO()
+    if name == "json":
+        buffer.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1) + "\n")
+    else:
+        csv.writer(buffer).writerows([columns, *rows])
+    console.file.write(buffer.getvalue())
 
 
 def print_list(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
