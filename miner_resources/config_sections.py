@@ -104,6 +104,9 @@ class DownloadConfig(Section):
     rate_limit: int | None = Field(default=None, gt=0, description="bytes per second for each download")
     cookies_file: str | None = Field(default=None, description="Netscape cookie file; each worker gets a copy")
     proxy: str | None = Field(default=None, description="proxy URL for all requests")
+    allow_private: bool = Field(
+        default=False, description="let pages, lists and manifests name addresses of private networks"
+    )
     trainability: bool = Field(
         default=False, description="ask YouTube who may train on each video; `rights: trainable` implies it"
     )

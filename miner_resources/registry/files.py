@@ -16,13 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from miner_resources.errors import InvalidData, NotFound
 from miner_resources.records import Stage, StageRecord, Status, Video
 from miner_resources.registry.ledger import FAILED
 from miner_resources.registry.record_json import Fields, is_mapping
 from miner_resources.storage import check_video_id, stable_hash
+from miner_resources.yaml_text import parse_yaml
 
 _STAGES: Final = {
     **{stage.value: stage for stage in Stage},
@@ -92,8 +91,8 @@ def _read_urls(text: str, path: Path) -> RegistryImport:
 
 def _parse(path: Path, text: str) -> object:
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        return json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
+    except (ValueError, RecursionError) as error:
         raise InvalidData(f"{path} cannot be parsed: {error}", remedy="correct the syntax") from error
 
 

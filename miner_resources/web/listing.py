@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from miner_resources.config_sections import SearchConfig
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Video
+from miner_resources.web.addresses import has_password, private_origin
 from miner_resources.web.client import FORMAT, Info, WebClient
 from miner_resources.web.trouble import SourceFailed, Trouble
 
@@ -63,14 +64,15 @@ def list_url(
     """
     info = client.extract(url, FLAT)
     if info.get("_type") not in ("playlist", "multi_video"):
-        yield Hit(1, _video(info, now, fallback_url=url))
+        single = _video(info, now, fallback_url=url)
+        yield Hit(1, single, _no_address(client, single.url, private_origin(url)))
         return
     entries = _flatten(info)
     if not entries:
         raise SourceFailed(
             f"{url} lists no videos", Trouble.GONE, remedy="open it in a browser and check that it shows videos"
         )
-    judge = _Judge(client, filters, dict.fromkeys(known))
+    judge = _Judge(client, filters, dict.fromkeys(known), private_origin(url))
     for rank, entry in enumerate(entries, start=1):
         yield judge.judge(rank, entry, _video(entry, _place(now, rank), fallback_url=url))
 
@@ -118,10 +120,12 @@ class _Judge:
     client: WebClient
     filters: SearchConfig
     judged: Mapping[str, str | None]
+    own: str = ""
 
     def judge(self, rank: int, entry: Info, video: Video) -> Hit:
         """Judge by what the list says, and ask about the video where the filters need more."""
-        reason = _no_video(entry, video) or _unfit(entry, self.filters)
+        wrong = _no_address(self.client, video.url, self.own) or _no_video(entry, video)
+        reason = wrong or _unfit(entry, self.filters)
         if reason is not None or not self.filters.needs_details:
             return Hit(rank, video, reason)
         if video.video_id in self.judged:
@@ -135,10 +139,17 @@ class _Judge:
         return Hit(rank, full, _unfit(details, self.filters) or _unlicensed(details, self.filters))
 
 
-def _no_video(entry: Info, video: Video) -> str | None:
-    """A channel lists playlists too, and a foreign list could name files of this machine."""
-    if not video.url.startswith(("http://", "https://")):
+def _no_address(client: WebClient, url: str, own: str) -> str | None:
+    """A foreign list could name files of this machine or its neighbours, or carry somebody's password."""
+    if not url.startswith(("http://", "https://")):
         return "no address of the web"
+    if private_origin(url) not in ("", own) and not client.download.allow_private:
+        return "an address in a private network"
+    return "an address with a password" if has_password(url) else None
+
+
+def _no_video(entry: Info, video: Video) -> str | None:
+    """A channel lists playlists too."""
     is_list = pool_of(video.url) == YOUTUBE and entry.get("ie_key", "Youtube") != "Youtube"
     return "a list, not a video" if is_list else None
 
