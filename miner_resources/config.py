@@ -61,6 +61,13 @@ class MinerConfig(Section):
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     automation: AutomationConfig = Field(default_factory=AutomationConfig)
 
+    @field_validator("output_dir", "url_files")
+    @classmethod
+    def _possible_paths(cls, paths: Path | list[Path]) -> Path | list[Path]:
+        if any("\0" in str(path) for path in ([paths] if isinstance(paths, Path) else paths)):
+            raise ValueError("must not hold a zero byte")
+        return paths
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:

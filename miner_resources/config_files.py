@@ -18,6 +18,9 @@ from miner_resources.config import MinerConfig
 from miner_resources.errors import ConfigError
 from miner_resources.yaml_text import parse_yaml
 
+_UNREADABLE: Final = (OmegaConfBaseException, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
+"""What OmegaConf and PyYAML raise for text that is no value."""
+
 PROJECT_FILE: Final = "config.yaml"
 """In the output folder: the whole configuration of the last run, which other commands and the UI take over."""
 
@@ -98,8 +101,9 @@ def _read_override(text: str, problems: list[str]) -> DictConfig | None:
         return None
     try:
         return OmegaConf.from_dotlist([text])
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        problems.append(f"-o {text}: cannot be understood: {' '.join(str(error).split())}")
+    except (*_UNREADABLE, RecursionError) as error:
+        reason = "" if isinstance(error, RecursionError) else f": {' '.join(str(error).split())}"
+        problems.append(f"-o {text[:200]}: cannot be understood{reason}")
         return None
 
 

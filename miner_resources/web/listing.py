@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from miner_resources.config_sections import SearchConfig
@@ -26,6 +26,8 @@ DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "format": FORMAT}
 
 CREATIVE_COMMONS: Final = re.compile("creative commons", re.IGNORECASE)
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_LARGEST: Final = 1e9
 _YOUTUBE_ID: Final = r"[A-Za-z0-9_-]{11}"
 _LIVE: Final = {"is_live": "live now", "is_upcoming": "not live yet", "post_live": "live stream still processed"}
 _CLOSED: Final = frozenset({"private", "premium_only", "subscriber_only", "needs_auth"})
@@ -156,14 +158,14 @@ def _no_video(entry: Info, video: Video) -> str | None:
 
 def _unfit(entry: Mapping[str, Any], filters: SearchConfig) -> str | None:
     """Why the filters leave an entry out; what it does not say speaks for it."""
-    duration, uploaded = entry.get("duration"), entry.get("upload_date")
+    duration, uploaded = site_number(entry.get("duration")), site_text(entry.get("upload_date"))
     earliest = "" if filters.uploaded_after is None else f"{filters.uploaded_after:%Y%m%d}"
     checks = {
         "too short": duration is not None and duration < (filters.min_duration_s or 0),
         "too long": duration is not None and duration > (filters.max_duration_s or math.inf),
-        "too old": uploaded is not None and str(uploaded) < earliest,
+        "too old": uploaded is not None and uploaded < earliest,
         "a Short": not filters.shorts and "/shorts/" in str(entry.get("url") or entry.get("webpage_url") or ""),
-        "not public": entry.get("availability") in _CLOSED,
+        "not public": str(entry.get("availability")) in _CLOSED,
         **{why: entry.get("live_status") == status for status, why in _LIVE.items()},
     }
     return next((reason for reason, applies in checks.items() if applies), None)
@@ -180,24 +182,39 @@ def _flatten(info: Mapping[str, Any]) -> list[Info]:
     """All video entries of a result, playlists in playlists included (a channel has one per tab)."""
     if info.get("_type") not in ("playlist", "multi_video"):
         return [dict(info)] if info else []
-    return [found for entry in info.get("entries") or [] if entry for found in _flatten(entry)]
+    entries = [entry for entry in info.get("entries") or [] if isinstance(entry, dict)]
+    return [found for entry in entries for found in _flatten(cast("Info", entry))]
 
 
 def _video(entry: Mapping[str, Any], now: datetime, *, fallback_url: str, keyword: str | None = None) -> Video:
     extractor = str(entry.get("ie_key") or entry.get("extractor_key") or "generic")
     url = entry.get("webpage_url") or entry.get("url") or fallback_url
-    title = entry.get("title")
     return Video(
         video_id=video_id_of(extractor, str(entry.get("id") or "")),
         url=str(url),
-        # Titles come with no-break spaces, which nobody finds again.
-        title=None if title is None else " ".join(str(title).split()),
-        channel=entry.get("channel") or entry.get("uploader"),
-        duration_s=entry.get("duration"),
-        license=entry.get("license"),
+        title=site_text(entry.get("title")),
+        channel=site_text(entry.get("channel")) or site_text(entry.get("uploader")),
+        duration_s=site_number(entry.get("duration")),
+        license=site_text(entry.get("license")),
         source_keyword=keyword,
         added_at=now,
     )
+
+
+def site_text(value: object) -> str | None:
+    """What a site calls something, in one line without control characters; None if it is no text or number.
+
+    Titles come with no-break spaces, which nobody finds again.
+    """
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return " ".join(_CONTROL.sub(" ", text).split()) or None
+
+
+def site_number(value: object) -> float | None:
+    """A number that a site tells; None if it is none that is finite and not negative."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+        return None
+    return value
 
 
 def youtube_video(url: str, now: datetime) -> Video | None:
@@ -232,4 +249,4 @@ def video_id_of(extractor: str, native_id: str) -> str:
 
 def with_suffix(video_id: str, original: str) -> str:
     """`video_id` made unlike that of another video: the first 8 hex digits of sha256 of `original` are added."""
-    return f"{video_id}-{hashlib.sha256(original.encode()).hexdigest()[:8]}"
+    return f"{video_id}-{hashlib.sha256(original.encode(errors='surrogatepass')).hexdigest()[:8]}"
