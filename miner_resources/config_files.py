@@ -130,7 +130,8 @@ def explain(error: ValidationError) -> Iterator[str]:
             yield f"{dotted}: unknown key{_did_you_mean(location)}"
             continue
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        shown = "the value" if location[-1:] == ["proxy"] else _shown(detail["input"])  # it may hold a password
+        hidden = location[-1:] == ["proxy"] or "extractor_args" in location  # they may hold a password
+        shown = "the value" if hidden else _shown(detail["input"])
         yield f"{dotted}: {shown} {_sentence(message)}{_suggest_value(detail)}"
 
 

@@ -73,12 +73,19 @@ def list_videos(
         out.file.write(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1) + "\n")
     elif format == "csv":
         buffer = io.StringIO()
-        csv.writer(buffer).writerows([COLUMNS, *rows])
+        safe = [[_unlike_a_formula(name, cell) for name, cell in zip(COLUMNS, row, strict=True)] for row in rows]
+        csv.writer(buffer).writerows([COLUMNS, *safe])
         out.file.write(buffer.getvalue())
     elif format == "table":
         print_table(out, COLUMNS[:6], [row[:6] for row in rows])
     else:
         raise typer.BadParameter(f"{format!r} is not one of table, json, csv", param_hint="--format")
+
+
+def _unlike_a_formula(column: str, cell: object) -> object:
+    """Spreadsheets run what begins like a formula; ids and addresses are ours, the rest are words of strangers."""
+    risky = column in ("title", "channel", "source_keyword", "notes") and str(cell or "")[:1] in tuple("=+-@\t\r")
+    return f"'{cell}" if risky and cell else cell
 
 
 @registry.command("export")

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from miner_resources.errors import presentable
 from miner_resources.vocabulary import Json, Stage
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        table.add_row(*("" if cell is None else escape(presentable(str(cell))) for cell in row))
     console.print(table)
 
 

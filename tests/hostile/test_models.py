@@ -52,13 +52,8 @@ def folder(family: str, checkpoints: Checkpoints, tmp_path: Path) -> Path:
 
 
 def plant_pickles(folder: Path, mark: Path) -> None:
-    for name in (
-        "pytorch_model.bin",
-        "model.pt",
-        "pytorch_model-00001-of-00001.bin",
-        "weights.pth",
-        "training_args.bin",
-    ):
+    shard = "pytorch_model-00001-of-00001.bin"
+    for name in ("pytorch_model.bin", shard, "model.pt", "weights.pth", "training_args.bin"):
         (folder / name).write_bytes(pickle.dumps(Evil(mark)))
     index = {"metadata": {}, "weight_map": {"a": shard}}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
