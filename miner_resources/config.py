@@ -26,6 +26,7 @@ from miner_resources.config_sections import (
 )
 from miner_resources.records import Json, Stage
 from miner_resources.storage import stable_hash
+from miner_resources.web.addresses import has_password
 
 _USER_INFO = re.compile(r"//[^/@]*@")
 _SECRET_NAME = re.compile(r"token|key|secret|passw|visitor_data|data_sync|cookie|auth", re.IGNORECASE)
@@ -68,6 +69,13 @@ class MinerConfig(Section):
         if any("\0" in str(path) for path in ([paths] if isinstance(paths, Path) else paths)):
             raise ValueError("must not hold a zero byte")
         return paths
+
+    @field_validator("urls")
+    @classmethod
+    def _no_passwords(cls, urls: list[str]) -> list[str]:
+        if any(map(has_password, urls)):
+            raise ValueError("addresses become part of the dataset: leave users and passwords out of them")
+        return urls
 
     @field_validator("device")
     @classmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from miner_resources.errors import MinerError, NotFound
+from miner_resources.errors import MinerError, NotFound, presentable
 from miner_resources.records import Video
 from miner_resources.web.addresses import check_source
 from miner_resources.web.listing import Hit, with_suffix, youtube_video
@@ -124,7 +124,7 @@ def find_videos(
         try:
             yield from inputs.find(source)
         except MinerError as error:
-            yield Lost(source, error)
+            yield Lost(presentable(source), error)
         except OSError as error:
             yield Lost(source, NotFound(f"{source} cannot be read: {error.strerror}", remedy="check its permissions"))
 
