@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import dagster as dg
 
+from benchmarks.harness import Result, finish
 from miner_assets import automation
 from miner_assets.partitions import VIDEOS, add_partitions
 from miner_assets.workspace import Workspace
@@ -92,25 +93,29 @@ def sensor(instance: dg.DagsterInstance, keys: list[str], folder: Path) -> Itera
             workspace.catalog.set_status(keys[:NEW], Status.PENDING)
         seconds, result = timed(tick)
         asked = result.run_requests if isinstance(result, dg.SensorResult) else []
-        yield state, seconds, f"{len(asked)} runs of up to {automation.VIDEOS_PER_RUN} videos"
+        yield state, seconds, f"{len(asked)} runs of up to {workspace.config.automation.videos_per_run} videos"
         if state.startswith("all"):
             add_partitions(instance, VIDEOS, keys)
             workspace.catalog.mark_complete(keys)
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table."""
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, nargs="+", default=[1_000, 10_000], help="how many")
-    print(f"{'videos':>7}  {'mechanism':<22}{'state':<28}{'seconds':>8}  asks for")
+    results: list[Result] = []
     for count in parser.parse_args().videos:
         keys = [f"v{number:06d}" for number in range(count)]
-        for name, ticks in (("sensor new_videos", sensor), ("declarative, eager()", declarative)):
-            with tempfile.TemporaryDirectory() as folder, dg.instance_for_test(temp_dir=folder) as instance:
-                extra = (Path(folder),) if ticks is sensor else ()
-                for state, seconds, asked in ticks(instance, keys, *extra):
-                    print(f"{count:>7}  {name:<22}{state:<28}{seconds:>8.2f}  {asked}", flush=True)
+        with tempfile.TemporaryDirectory() as folder, dg.instance_for_test(temp_dir=folder) as instance:
+            own = list(sensor(instance, keys, Path(folder)))
+        with tempfile.TemporaryDirectory() as folder, dg.instance_for_test(temp_dir=folder) as instance:
+            theirs = list(declarative(instance, keys))
+        for (state, own_s, asked), (_, their_s, asked_too) in zip(own, theirs, strict=True):
+            what = f"{count:,} videos, {state}: declarative ÷ `new_videos`"
+            detail = f"{their_s:.2f} s for {asked_too}, {own_s:.2f} s for {asked}"
+            results.append(Result(what, their_s / own_s, 1.0, detail=detail))
+    finish(results)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import torch
 from clips import FPS, clip
 from PIL import Image
 
+from benchmarks.harness import Result, finish
 from miner_resources.images import decode_image, encode_image
 from miner_resources.models.preprocess import Square
 from miner_resources.records import Rgb
@@ -108,35 +109,47 @@ def readers(size: int, mode: str) -> dict[str, Callable[[Sample], Rgb]]:
     }
 
 
+def written(frames: Sequence[Sample], rounds: int) -> Result:
+    """What a frame costs to write."""
+    writers = {"Pillow": pillow_write, "ours": lambda sample: encode_image(upright_rgb(sample.decoded))}
+    times = in_turns(writers, frames, rounds)
+    ours_ms, pillow_ms = (statistics.median(times[name]) for name in ("ours", "Pillow"))
+    size = statistics.mean(len(frame.jpeg) for frame in frames) / 1000
+    return Result(
+        "write a frame: ours ÷ `to_image` + Pillow",
+        ratio(times, "ours", "Pillow"),
+        WRITE_GOAL,
+        "at most",
+        detail=f"{ours_ms:.1f} and {pillow_ms:.1f} ms; {len(frames)} frames, {size:.0f} kB each as JPEG",
+    )
+
+
+def read(frames: Sequence[Sample], rounds: int, size: int, mode: str) -> Iterator[Result]:
+    """What a model's input costs in each way, and how far it is from Pillow's."""
+    ways = readers(size, mode)
+    times = in_turns(ways, frames, rounds)
+    for name, way in list(ways.items())[1:]:
+        ours = name.startswith("ours")
+        apart = np.stack([np.abs(way(frame).astype(int) - ways["Pillow"](frame)) for frame in frames])
+        what = f"{size} {mode}, {name}"
+        spent, pillow_ms = statistics.median(times[name]), statistics.median(times["Pillow"])
+        goal = READ_GOAL if ours else None
+        detail = f"{spent:.1f} and {pillow_ms:.1f} ms"
+        yield Result(f"{what} ÷ Pillow", ratio(times, name, "Pillow"), goal, "at most", detail=detail)
+        detail = f"mean {apart.mean():.3f}; {(apart > 1).mean():.3%} beyond one"
+        yield Result(
+            f"{what}: levels from Pillow's", int(apart.max()), LEVELS_GOAL if ours else None, "at most", detail=detail
+        )
+
+
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     frames = samples()
-    print(f"{len(frames)} frames, {statistics.mean(len(frame.jpeg) for frame in frames) / 1000:.0f} kB each as JPEG")
-    writers = {"Pillow": pillow_write, "ours": lambda sample: encode_image(upright_rgb(sample.decoded))}
-    times = in_turns(writers, frames, rounds)
-    written = ratio(times, "ours", "Pillow")
-    print("| write a frame | ms | ratio |\n| --- | --- | --- |")
-    print(f"| to_image + Pillow | {statistics.median(times['Pillow']):.1f} | 1 |")
-    passed = "pass" if written <= WRITE_GOAL else "FAIL"
-    print(f"| ours | {statistics.median(times['ours']):.1f} | {written:.2f} (≤ {WRITE_GOAL:.2f} {passed}) |")
-    print("\n| model input | way | ms | ratio | apart: mean, largest, beyond one level | goals |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for size, mode in INPUTS:
-        ways = readers(size, mode)
-        times = in_turns(ways, frames, rounds)
-        for name, way in ways.items():
-            apart = np.stack([np.abs(way(frame).astype(int) - ways["Pillow"](frame)) for frame in frames])
-            cost, largest = ratio(times, name, "Pillow"), int(apart.max())
-            goals = f"{'pass' if cost <= READ_GOAL else 'FAIL'}, {'pass' if largest <= LEVELS_GOAL else 'FAIL'}"
-            print(
-                f"| {size} {mode} | {name} | {statistics.median(times[name]):.1f} | {cost:.2f} "
-                f"| {apart.mean():.3f}, {largest}, {(apart > 1).mean():.3%} | {goals} |",
-                flush=True,
-            )
+    finish([written(frames, rounds), *(result for size, mode in INPUTS for result in read(frames, rounds, size, mode))])
 
 
 if __name__ == "__main__":

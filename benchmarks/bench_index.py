@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.harness import Result, finish
 from miner_assets.logic.unique import Known, decide_across
 from miner_resources.faiss_index import CandidateIndex
 from miner_resources.vector_index import ExactSearch, Halves, IndexedSearch
@@ -92,8 +93,8 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def one_new_video(data: str, vectors: Halves) -> Iterator[tuple[str, float]]:
-    """Prints a row of the table; yields figures by name."""
+def one_new_video(vectors: Halves) -> dict[str, float]:
+    """CPU seconds of both searches and how well the index finds."""
     count = len(vectors) - FRAMES
     rows = np.arange(len(vectors))
     queries = vectors[count:].astype(np.float32)
@@ -116,13 +117,14 @@ def one_new_video(data: str, vectors: Halves) -> Iterator[tuple[str, float]]:
     true = exact[0] >= THRESHOLD
     recall = float((found[0][true] >= THRESHOLD).mean())
     wrong = int((found[0] >= THRESHOLD)[~true].sum())
-    ratio = exact_s / index_s
-    print(
-        f"| {data} | {count:,} | {exact_s:.2f} | {build_s:.1f} | {index_s:.3f} | {ratio:.1f} | {recall:.3f} of "
-        f"{true.sum()} | {wrong} | {peak_gb():.2f} |",
-        flush=True,
-    )
-    yield from {"exact": exact_s, "index": index_s, "ratio": ratio, "recall": recall, "wrong": wrong}.items()
+    return {
+        "exact": exact_s,
+        "index": index_s,
+        "build": build_s,
+        "recall": recall,
+        "wrong": wrong,
+        "repeats": float(true.sum()),
+    }
 
 
 def from_nothing(vectors: Halves, *, with_index: bool) -> tuple[float, int]:
@@ -143,61 +145,52 @@ def exponent(sizes: list[int], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def goals(figures: dict[str, dict[str, float]]) -> list[tuple[str, str, str, bool]]:
-    """(what, goal, measured, reached)."""
-    rows: list[tuple[str, str, str, bool]] = []
-    for data, found in figures.items():
-        rows.append(
-            (
-                f"{data}: 500 frames against a million, exact, CPU s",
-                "≤ 10",
-                f"{found['exact']:.1f}",
-                found["exact"] <= 10,
-            )
-        )
-        rows.append((f"{data}: exact ÷ index", "≥ 8", f"{found['ratio']:.1f}", found["ratio"] >= 8))
-        rows.append((f"{data}: recall", "≥ 0.98", f"{found['recall']:.3f}", found["recall"] >= 0.98))
-        rows.append((f"{data}: pairs that are none", "0", f"{found['wrong']:.0f}", not found["wrong"]))
-    return rows
+def of_one_new_video(data: str, count: int, found: dict[str, float], *, goals: bool) -> Iterator[Result]:
+    """Rows about 500 new frames against `count` stored ones."""
+    what = f"{data}, one new video against {count:,}"
+    yield Result(f"{what}: exact", found["exact"], 10 if goals else None, "at most", "s CPU")
+    yield Result(
+        f"{what}: exact ÷ index",
+        found["exact"] / found["index"],
+        8 if goals else None,
+        detail=f"index {found['index']:.3f} s, built in {found['build']:.1f} s",
+    )
+    yield Result(
+        f"{what}: recall", found["recall"], 0.98 if goals else None, detail=f"of {found['repeats']:.0f} repeats"
+    )
+    if goals:
+        yield Result(f"{what}: repeats that are none", found["wrong"], 0, "at most")
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="up to 100,000 vectors, without goals")
     parser.add_argument("--full", action="store_true", help="also decide on a million frames from nothing")
     given = parser.parse_args()
     sizes = [10_000, 100_000] if given.quick else [10_000, 100_000, 1_000_000]
-    print("| data | stored | exact s | build s | index s | exact ÷ index | recall | wrong | peak GB |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    last: dict[str, dict[str, float]] = {}
+    results: list[Result] = []
     curves: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vectors.f16"
         for data, make in (("hard", hard), ("easy", easy)):
             for size in sizes:
-                path = Path(folder) / "vectors.f16"
-                found = dict(one_new_video(data, write_vectors(path, make, size, 0.0)))
+                found = one_new_video(write_vectors(path, make, size, 0.0))
+                results += of_one_new_video(data, size, found, goals=size == 1_000_000)
                 for name in ("exact", "index"):
                     curves.setdefault(f"one new video, {data}, {name}", []).append(found[name])
-                last[data] = found
-        print("\n| from nothing, hard data | frames | CPU s | kept | peak GB |\n| --- | --- | --- | --- | --- |")
         runs = [(False, 10_000), (True, 10_000), (False, 100_000), (True, 100_000), (True, 1_000_000)]
         for with_index, size in runs[: len(runs) if given.full else 4]:
-            vectors = write_vectors(Path(folder) / "vectors.f16", hard, size - FRAMES, REPEATS_IN_FULL)
+            vectors = write_vectors(path, hard, size - FRAMES, REPEATS_IN_FULL)
             seconds, kept = from_nothing(vectors, with_index=with_index)
-            name = "index" if with_index else "exact"
-            curves.setdefault(f"from nothing, {name}", []).append(seconds)
-            print(f"| {name} | {size:,} | {seconds:.1f} | {kept:,} | {peak_gb():.2f} |", flush=True)
-    print("\n| cost grows as n to the power of | |\n| --- | --- |")
+            name = f"from nothing, hard, {'index' if with_index else 'exact'}"
+            curves.setdefault(name, []).append(seconds)
+            results.append(Result(f"{name}: {size:,}", seconds, unit="s CPU", detail=f"{kept:,} kept"))
     for name, seconds in curves.items():
-        print(f"| {name} | {exponent([10_000, 100_000, 1_000_000][: len(seconds)], seconds):.2f} |")
-    if given.quick:
-        return
-    print("\n| goal | | measured | |\n| --- | --- | --- | --- |")
-    rows = [*goals(last), ("peak memory, GB", "≤ 2.5", f"{peak_gb():.2f}", peak_gb() <= 2.5)]
-    for what, goal, measured, reached in rows:
-        print(f"| {what} | {goal} | {measured} | {'pass' if reached else 'FAIL'} |")
-    sys.exit(not all(reached for *_, reached in rows))
+        power = exponent([10_000, 100_000, 1_000_000][: len(seconds)], seconds)
+        results.append(Result(f"{name}: grows as n to the power of", power))
+    results.append(Result("most memory", peak_gb(), 2.5, "at most", "GB", "the mapped file included"))
+    finish(results)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster_graphql.test.utils import execute_dagster_graphql
 
+from benchmarks.harness import Result, finish
 from miner_assets.automation import finished_videos, new_videos
 from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.graph import build_definitions
@@ -187,18 +188,21 @@ def main() -> None:
             rows.append(measure(Path(folder) / "output", count))
             os.environ.pop("DAGSTER_HOME", None)
     few, many = rows
-    print(f"| what | CPU s at {videos // 10:,} | CPU s at {videos:,} | growth |")
-    print("| --- | --- | --- | --- |")
-    for name in many:
-        print(f"| {name} | {few[name]:.2f} | {many[name]:.2f} | {many[name] / few[name]:.1f} |")
+    results = [
+        Result(
+            f"{name}, {videos:,} videos",
+            many[name],
+            GOALS.get(name),
+            "at most",
+            "s CPU",
+            f"{few[name]:.2f} s with {videos // 10:,}: grows {many[name] / few[name]:.1f} times",
+        )
+        for name in many
+    ]
     with tempfile.TemporaryDirectory() as folder:
         status_s = large_status(Path(folder) / "output", 10 * videos)
-    goals = [(name, goal, many[name]) for name, goal in GOALS.items()]
-    goals.append((f"registry status at {10 * videos:,} videos", STATUS_GOAL_S, status_s))
-    print("\n| goal | CPU s | measured | |\n| --- | --- | --- | --- |")
-    for name, goal, seconds in goals:
-        print(f"| {name} | < {goal:g} | {seconds:.2f} | {'pass' if seconds < goal else 'FAIL'} |")
-    sys.exit(any(seconds >= goal for _, goal, seconds in goals))
+    results.append(Result(f"registry status, {10 * videos:,} videos", status_s, STATUS_GOAL_S, "at most", "s CPU"))
+    finish(results)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/clips.py NAME FOLDER
 
 The pictures are pieces of real videos where the tests' shared data are (see tests/shared_data.py), enlarged and with
-film grain, else synthetic. Hard cuts are not aligned with whole seconds. Keyframes are at most 5 seconds apart, as on
-video sites. A subprocess encodes, because SVT-AV1 run by root gives its caller real-time priority and leaves it there.
+film grain, else synthetic. Hard cuts are not aligned with whole seconds. Keyframes are 5 seconds apart, as on video
+sites, or 2, as in live streams. A subprocess encodes, because SVT-AV1 run by root gives its caller real-time priority
+and leaves it there.
 """
 
 import argparse
@@ -22,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 WIDTH, HEIGHT, FPS, SECONDS = 1920, 1080, 30, 20
-GOP = 5 * FPS
 GRAIN = 3.0  # standard deviation in levels of luma
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -45,15 +45,18 @@ class Kind:
     codec: str
     suffix: str
     options: dict[str, str]
+    keyframe_every_s: int = 5
 
 
+_VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
 KINDS = {
     "h264": Kind("H.264, B-frames", "libx264", "mp4", {"preset": "medium", "bf": "3", "sc_threshold": "0"}),
     "h264-nob": Kind("H.264, no B-frames", "libx264", "mp4", {"preset": "medium", "bf": "0", "sc_threshold": "0"}),
-    "vp9": Kind("VP9", "libvpx-vp9", "webm", {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
+    "vp9": Kind("VP9", "libvpx-vp9", "webm", _VP9),
+    "vp9-2s": Kind("VP9, keyframes 2 s apart", "libvpx-vp9", "webm", _VP9, 2),
     "av1": Kind("AV1", "libsvtav1", "mp4", {"preset": "8"}),
 }
-BITS_PER_SECOND = {"h264": 4_000_000, "h264-nob": 4_000_000, "vp9": 3_000_000, "av1": 2_000_000}
+BITS_PER_SECOND = {"h264": 4_000_000, "h264-nob": 4_000_000, "vp9": 3_000_000, "vp9-2s": 3_000_000, "av1": 2_000_000}
 
 
 def real_videos() -> Path | None:
@@ -82,7 +85,7 @@ def encode(name: str, folder: Path) -> None:
     with av.open(str(partial), "w") as container:
         stream = container.add_stream(kind.codec, rate=FPS, options=kind.options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.gop_size, stream.bit_rate = GOP, BITS_PER_SECOND[name]
+        stream.gop_size, stream.bit_rate = kind.keyframe_every_s * FPS, BITS_PER_SECOND[name]
         for number, planes in enumerate(grainy(_real(videos) if videos else _synthetic())):
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts = number

@@ -5,14 +5,14 @@ is to do follows from the registry alone, so a tick can be repeated, and a run t
 names the work and the hour: the same work is not asked for twice within an hour unless something has come of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
 from miner_assets.download_stage import reconsidered
-from miner_assets.partitions import ADD_CHUNK, KEYWORDS, VIDEOS, contiguous_ranges
+from miner_assets.partitions import ADD_CHUNK, FIRST, KEYWORDS, LAST, VIDEOS, contiguous_ranges, partitions_of
 from miner_assets.search import due_searches
 from miner_assets.stage_log import ALL_STAGES_JOB
 from miner_assets.workspace import Workspace
@@ -34,8 +34,6 @@ _ACTIVE: Final = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_RANGE_START: Final = "dagster/asset_partition_range_start"
-_RANGE_END: Final = "dagster/asset_partition_range_end"
 _ASKED_AGAIN: Final = {"dagster/max_retries": "0"}
 """Whatever ends a run of a sensor, a later tick sees what is left to do; Dagster's own retry would do it twice."""
 
@@ -175,20 +173,14 @@ def _batches(
             batch = span[start : start + size]
             # What came of earlier runs is part of the key, so that work that got on may go on at once.
             work = stable_hash([[key, wanted[key].status.value, str(tried.get(key))] for key in batch])
-            tags = {_RANGE_START: batch[0], _RANGE_END: batch[-1], **_ASKED_AGAIN}
+            tags = {FIRST: batch[0], LAST: batch[-1], **_ASKED_AGAIN}
             requests.append(dg.RunRequest(run_key=f"{work}@{_hour()}", tags=tags))
     return requests
 
 
-def _active_keys(instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> Iterable[str]:
+def _active_keys(instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[str]:
     """Partitions that a run of the job is about, or will be."""
-    places = {key: place for place, key in enumerate(keys)}
-    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE)):
-        tags = run.tags
-        if "dagster/partition" in tags:
-            yield tags["dagster/partition"]
-        elif tags.get(_RANGE_START) in places and tags.get(_RANGE_END) in places:
-            yield from keys[places[tags[_RANGE_START]] : places[tags[_RANGE_END]] + 1]
+    return partitions_of(instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE)), keys)
 
 
 def _hour() -> str:

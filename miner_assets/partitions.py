@@ -1,6 +1,7 @@
 """The only place with partition definitions: one partition per video and one per keyword."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import dagster as dg
 
@@ -9,6 +10,11 @@ KEYWORDS = dg.DynamicPartitionsDefinition(name="keywords")
 
 ADD_CHUNK = 5_000
 """Keys added in one call: PostgreSQL refuses statements with more than 65,535 parameters."""
+
+ONE: Final = "dagster/partition"
+FIRST: Final = "dagster/asset_partition_range_start"
+LAST: Final = "dagster/asset_partition_range_end"
+"""Tags of Dagster by which a run is about one partition, or a range of them."""
 
 
 def add_partitions(
@@ -52,3 +58,20 @@ def contiguous_ranges(keys: Sequence[str], wanted: set[str], harmless: set[str],
         else:
             gap = gap + 1 if key in harmless else max_gap + 1
     return ranges
+
+
+def partitions_of(runs: Iterable[dg.DagsterRun], keys: Sequence[str]) -> list[str]:
+    """The partitions that runs are about.
+
+    Args:
+        runs: of one partition or a range each; others are passed over.
+        keys: all partition keys in their order.
+    """
+    places = {key: place for place, key in enumerate(keys)}
+    found: list[str] = []
+    for tags in (run.tags for run in runs):
+        if ONE in tags:
+            found.append(tags[ONE])
+        elif tags.get(FIRST) in places and tags.get(LAST) in places:
+            found += keys[places[tags[FIRST]] : places[tags[LAST]] + 1]
+    return found

@@ -13,7 +13,7 @@ import dagster as dg
 from miner_assets.dataset_step import DatasetStep
 from miner_assets.download_stage import reconsidered
 from miner_assets.graph import build_definitions
-from miner_assets.partitions import KEYWORDS, VIDEOS, add_partitions, contiguous_ranges
+from miner_assets.partitions import FIRST, KEYWORDS, LAST, VIDEOS, add_partitions, contiguous_ranges
 from miner_assets.pipeline_run import PipelineRun, StageSummary, Tally
 from miner_assets.run_launcher import PROCESS_TAG, process_tag
 from miner_assets.search import due_searches, known_inputs, register_inputs
@@ -126,7 +126,7 @@ class Pipeline:
         summary = self.tally.summary
         keys = list(self.instance.get_dynamic_partitions(str(VIDEOS.name)))
         for first, last in contiguous_ranges(keys, wanted, current, MAX_GAP):
-            tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+            tags = {FIRST: first, LAST: last}
             self._materialize(stage, tags)
         ended = {**self._without_artifact(stage, wanted), **known}
         failed = {video_id: record for video_id, record in ended.items() if record.status == FAILED}

@@ -4,12 +4,14 @@ For every video of the run it decides what is missing, lets the stage compute an
 (`stage_log.py`) and goes on: a video that fails is recorded with its reason and the others are not touched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from miner_assets.backfill import queued_sisters
 from miner_assets.checks import evaluate
 from miner_assets.stage_log import ALL_STAGES_JOB, StageLog
 from miner_assets.video_stage import Outcome, Task, VideoStage
@@ -37,16 +39,33 @@ def run_stage(
     keys = list(context.partition_keys)
     together = len(keys) == 1 or context.job_name == ALL_STAGES_JOB
     log = StageLog(context, workspace, stage.stage, keys, together=together)
-    work_through(log, workspace, stage, keys)
+    work_through(log, workspace, stage, keys, also=lambda: queued_sisters(context))
     yield from evaluate(stage.stage, workspace.storage, log.made)
     log.fail_if_any_failed()
     yield from log.results()
 
 
-def work_through(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> None:
-    """Let `stage` make what is missing of the videos `keys`, and write down how each ended."""
+def work_through(
+    log: StageLog,
+    workspace: Workspace,
+    stage: VideoStage,
+    keys: Sequence[str],
+    *,
+    also: Callable[[], Sequence[str]] = tuple,
+) -> None:
+    """Let `stage` make what is missing of the videos `keys`, and write down how each ended.
+
+    Args:
+        log: where to.
+        workspace: the project.
+        stage: which one.
+        keys: videos of this run.
+        also: asked for videos of other runs to do as well, if there is work at all; they cannot fail this run.
+    """
     workspace.storage.clean_temporary()
     tasks = _plan(log, workspace, stage, keys)
+    if tasks and not stage.force:
+        tasks += _taken_along(workspace, stage, also())
     try:
         for outcome in stage.work(tasks):
             log.record(outcome)
@@ -82,9 +101,25 @@ def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence
             log.reused(task)
         else:
             tasks.append(task)
+    _set_busy(workspace, stage, tasks)
+    return tasks
+
+
+def _taken_along(workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:
+    """Tasks of other runs; those that need nothing, or lack something, are left to their own run."""
+    tasks: list[Task] = []
+    for video in workspace.catalog.videos(ids=keys) if keys else []:
+        with suppress(MinerError):
+            task = Task(video, stage.keys(video))
+            if stage.artifact_keys(video) != task.keys:
+                tasks.append(task)
+    _set_busy(workspace, stage, tasks)
+    return tasks
+
+
+def _set_busy(workspace: Workspace, stage: VideoStage, tasks: Sequence[Task]) -> None:
     if tasks:
         workspace.catalog.set_status([task.video_id for task in tasks], VIDEO_STAGES[stage.stage][0])
-    return tasks
 
 
 def _not_downloaded(workspace: Workspace, keys: Sequence[str]) -> dict[str, str]:

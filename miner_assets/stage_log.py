@@ -51,7 +51,7 @@ class StageLog:
         self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
         self._started = datetime.now(UTC)
         self._folded_at = time.monotonic()
-        self._keys = keys
+        self._keys = frozenset(keys)
         self._known = {known.video_id: known for known in workspace.catalog.stage_records(stage=stage, ids=keys)}
 
     def record(self, outcome: Outcome) -> None:
@@ -77,6 +77,8 @@ class StageLog:
         if error is None:
             self.made.append(task.video_id)
             self._materialize(task, record.metrics, outcome.sample)
+        elif task.video_id not in self._keys:
+            self.context.log.warning("%s, taken along, is left to its own run: %s", task.video_id, error)
         elif record.status == FAILED:
             self.without.add(task.video_id)
             self.failures.append(record)
@@ -152,7 +154,7 @@ class StageLog:
         yield dg.MaterializeResult(data_version=dg.DataVersion(only.keys.version) if only else None)
 
     def _materialize(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
-        if self._together:
+        if self._together and task.video_id in self._keys:
             self._logged.append((task, metrics, sample))
         else:
             self._log_partition(task, metrics, sample)

@@ -87,6 +87,26 @@ def candidate_pairs(
     return row, column
 
 
+def screen(rows: Floats) -> Floats:
+    """Half of the numbers of each row (N, D) and the length of the rest, (N, D // 2 + 1) float32.
+
+    By Cauchy-Schwarz, the dot product of two of these is at least that of the whole rows: half the work rules out most.
+    """
+    half = rows.shape[1] // 2
+    rest = np.linalg.norm(rows[:, half:], axis=1)
+    return np.concatenate([rows[:, :half], rest[:, None]], axis=1)
+
+
+def screened_pairs(rows: Floats, others: Floats, threshold: float) -> tuple[Indices, Indices] | None:
+    """Every pair (row, column) of screens whose whole rows may reach the threshold; None if they are a crowd."""
+    band = error_bound(2 * rows.shape[1], np.float32)
+    possible = rows @ others.T >= threshold - band
+    if np.count_nonzero(possible) > CROWD * len(rows):
+        return None
+    row, column = np.nonzero(possible)
+    return row, column
+
+
 def error_bound(dimension: int, dtype: type[np.floating]) -> float:
     """How far any dot product in `dtype` can be from the canonical one, for vectors of length 1 ± 1e-3.
 

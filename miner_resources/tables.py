@@ -14,6 +14,9 @@ from miner_resources.storage import ArtifactKeys
 COMPUTE_KEY: Final = "video_miner.compute_key"
 DECISION_KEY: Final = "video_miner.decision_key"
 METRICS: Final = "video_miner.metrics"
+SCHEMA: Final = "video_miner.schema"
+SCHEMA_VERSION: Final = 1
+"""Of all our Parquet files. Those of a lower version are made anew by their stage; without a number they are of 1."""
 
 
 def write_table(
@@ -34,7 +37,7 @@ def write_table(
         metrics: what the stage counted, for whom the registry does not know it any more; no times and no places, so
             that the same input gives the same bytes.
     """
-    stored = {COMPUTE_KEY: keys.compute, DECISION_KEY: keys.decision, **(metadata or {})}
+    stored = {SCHEMA: str(SCHEMA_VERSION), COMPUTE_KEY: keys.compute, DECISION_KEY: keys.decision, **(metadata or {})}
     if metrics is not None:
         stored[METRICS] = json.dumps(metrics, ensure_ascii=False)
     table.write_parquet(path, compression="zstd", metadata=stored)
@@ -65,8 +68,20 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_keys(path: Path) -> ArtifactKeys | None:
-    """The keys a Parquet artifact was made with, None if there is no (readable) artifact."""
+    """The keys a Parquet artifact was made with, None if there is no (readable) artifact of this version.
+
+    Raises:
+        InvalidData: a newer Video Miner has written it, so that making it anew would lose what that one knows.
+    """
     metadata = read_metadata(path)
     if COMPUTE_KEY not in metadata or DECISION_KEY not in metadata:
+        return None
+    version = metadata.get(SCHEMA, "1")
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise InvalidData(
+            f"{path} has schema {version}, this Video Miner knows up to {SCHEMA_VERSION}",
+            remedy="update Video Miner; or delete the file and run that stage again",
+        )
+    if int(version) < SCHEMA_VERSION:
         return None
     return ArtifactKeys(metadata[COMPUTE_KEY], metadata[DECISION_KEY])

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The command line's tables fold at the width of the terminal, which differs from place to place.
 os.environ["COLUMNS"] = "200"
+# Libraries that start a thread for each processor, in each worker, get in the way of each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _status = 0
 
@@ -29,6 +31,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between the attempts of one request."""
     monkeypatch.setattr("miner_resources.web.client.FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr("miner_resources.web.fetch.FIRST_PAUSE_S", 0.01)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests of real servers and daemons mostly wait."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

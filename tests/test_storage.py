@@ -10,7 +10,7 @@ import pytest
 
 from miner_resources.errors import InvalidData
 from miner_resources.storage import ArtifactKeys, Storage, check_video_id, link, stable_hash
-from miner_resources.tables import read_keys, read_table, write_table
+from miner_resources.tables import SCHEMA, read_keys, read_table, write_table
 
 KEYS = ArtifactKeys("compute", "decision")
 
@@ -67,6 +67,14 @@ def test_tables_carry_their_keys(tmp_path: Path) -> None:
     assert read_table(path, pl.Schema({"a": pl.Int64}))["a"].to_list() == [1]
     with pytest.raises(InvalidData, match="lacks the columns b"):
         read_table(path, pl.Schema({"b": pl.Int64}))
+    for version, keys in (("0", None), ("1", KEYS)):
+        write_table(path, pl.DataFrame({"a": [1]}), KEYS, metadata={SCHEMA: version})
+        assert read_keys(path) == keys
+    for version in ("2", "x"):
+        write_table(path, pl.DataFrame({"a": [1]}), KEYS, metadata={SCHEMA: version})
+        with pytest.raises(InvalidData, match="knows up to 1") as caught:
+            read_keys(path)
+        assert "update Video Miner" in caught.value.remedy
     path.write_bytes(b"PAR1 nonsense")
     assert read_keys(path) is None
     with pytest.raises(InvalidData, match="cannot read"):

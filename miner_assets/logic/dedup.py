@@ -18,9 +18,13 @@ from miner_resources.similarity import (
     Flags,
     Indices,
     best_match,
+    best_of_pairs,
+    candidate_pairs,
     canonical_similarities,
     canonical_similarity,
     error_bound,
+    screen,
+    screened_pairs,
 )
 
 BLOCK: Final = 192
@@ -125,6 +129,7 @@ class _Shelf:
     def __init__(self, before: Floats, threshold: float) -> None:
         starts = range(0, len(before), PIECE)
         self._pieces = [_contiguous(before[start : start + PIECE]) for start in starts]
+        self._screens = [screen(piece) for piece in self._pieces]
         self._origin = np.arange(len(before), dtype=np.int64)
         self._threshold = threshold
 
@@ -139,9 +144,11 @@ class _Shelf:
     def _best_on_shelf(self, rows: Floats) -> tuple[Doubles, Indices]:
         highest = np.full(len(rows), -np.inf)
         nearest = np.full(len(rows), -1, np.int64)
-        offset = 0
-        for piece in self._pieces:
-            similarity, column = best_match(rows, piece, self._threshold)
+        offset, screened = 0, screen(rows)
+        for piece, screens in zip(self._pieces, self._screens, strict=True):
+            pairs = screened_pairs(screened, screens, self._threshold)
+            pairs = candidate_pairs(rows, piece, self._threshold) if pairs is None else pairs
+            similarity, column = best_of_pairs(rows, piece, *pairs)
             better = similarity > highest
             highest[better] = similarity[better]
             nearest[better] = self._origin[offset + column[better]]
@@ -151,8 +158,10 @@ class _Shelf:
     def _add(self, rows: Floats, origin: Indices) -> None:
         if self._pieces and len(self._pieces[-1]) + len(rows) <= PIECE:
             self._pieces[-1] = np.concatenate([self._pieces[-1], rows])
+            self._screens[-1] = np.concatenate([self._screens[-1], screen(rows)])
         elif len(rows):
             self._pieces.append(rows)
+            self._screens.append(screen(rows))
         self._origin = np.concatenate([self._origin, origin])
 
 

@@ -30,7 +30,7 @@ from miner_resources.records import (
     Status,
 )
 from miner_resources.storage import Storage
-from miner_resources.tables import read_keys
+from miner_resources.tables import SCHEMA, read_keys
 from miner_resources.video_index import read_index
 from miner_resources.video_pass import PassingFrame, decode_every_frame
 from tests.assets.pipelines import computed, dagster_home, demo_config, digests, failed_in, model_loads, run
@@ -390,3 +390,18 @@ def test_an_artifact_that_nobody_reported_is_taken_over_with_its_numbers(copy: M
     for stage in VIDEO_STAGES:
         assert records[stage].metrics["rows"] == before[stage].metrics["rows"]
         assert records[stage].metrics["kept"] == before[stage].metrics["kept"]
+
+
+def test_tables_of_another_version_are_made_anew_or_left_alone(copy: MinerConfig) -> None:
+    storage, expected = Storage(copy.output_dir), digests(copy.output_dir)
+    older, newer, *_ = sorted(video.video_id for video in Workspace.open(copy).catalog.videos())
+    for video_id, version in ((older, "0"), (newer, "2")):
+        path = storage.scores_table(video_id)
+        pl.read_parquet(path).write_parquet(path, metadata=pl.read_parquet_metadata(path) | {SCHEMA: version})
+    written = storage.scores_table(newer).read_bytes()
+    done = run(copy)
+    assert failed_in(done) == {newer: Stage.FILTER}
+    assert "knows up to 1" in str(done.failures[newer].error)
+    assert storage.scores_table(newer).read_bytes() == written
+    made = storage.scores_table(older).relative_to(storage.root).as_posix()
+    assert digests(copy.output_dir)[made] == expected[made]

@@ -176,6 +176,17 @@ def test_fast_products_stay_inside_the_proven_bound(dimension, seed):
         assert np.abs(fast - exact).max() <= similarity.error_bound(dimension, dtype)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 900), st.integers(0, 1000))
+def test_screens_let_no_pair_slip_that_reaches_the_threshold(dimension, seed):
+    vectors = shots(60, dimension, seed=seed, noise=0.8, centres=20)
+    exact = np.array([canonical_similarities(vectors, np.broadcast_to(row, vectors.shape)) for row in vectors])
+    threshold = float(np.quantile(exact, 0.95))
+    screens = similarity.screen(vectors)
+    found = similarity.screened_pairs(screens, screens, threshold)
+    assert found is None or set(zip(*np.nonzero(exact >= threshold), strict=True)) <= set(zip(*found, strict=True))
+
+
 @pytest.mark.parametrize(
     ("vectors", "threshold", "before"),
     [
