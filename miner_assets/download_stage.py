@@ -210,7 +210,7 @@ class DownloadStage:
         """Changes when a video that was refused or failed deserves another look."""
         config, project = self.config, self._workspace.config
         allowed: Json = [project.rights, config.max_filesize, config.max_duration_s, config.accept_degraded]
-        ways: Json = [_version(config.cookies_file), config.proxy, config.extractor_args]
+        ways: Json = [_version(config.cookies_file), config.proxy, config.extractor_args, config.allow_private]
         screen = project.prescreen
         return stable_hash(allowed, ways, screen.threshold if screen.enabled else None)
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
+from miner_resources.errors import presentable
 from miner_resources.records import Json
 from miner_resources.storage import Storage
 
@@ -85,7 +86,7 @@ def _linked(name: str, row: Mapping[str, Json]) -> str:
 
 def _plain(text: str) -> str:
     """Without anything that Markdown or HTML would take for markup."""
-    return re.sub(r"([\\`*_{}\[\]()<>#!|&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#!|&])", r"\\\1", " ".join(presentable(text).split()))
 
 
 def _cell(value: Json) -> str | int | float | bool:

@@ -28,6 +28,7 @@ from miner_resources.storage import Storage, stable_hash
 from miner_resources.video_index import read_index
 from miner_resources.video_reader import decode_frames
 from miner_resources.video_source import utc_now
+from miner_resources.web.addresses import NOBODY
 from miner_resources.web.client import WebClient
 from miner_resources.web.fetch import fetch
 from miner_resources.web.trouble import SourceFailed, Trouble
@@ -184,6 +185,8 @@ class Rebuild:
         if there is not None:
             yield there
             return
+        if not client.download.allow_private:
+            NOBODY.check(video["url"])
         folder = self._work.partial(video["name"])
         row = Video(video_id=video["name"], url=video["url"], added_at=utc_now())
         yield fetch(client, row, folder).path

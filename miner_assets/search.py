@@ -132,7 +132,7 @@ def _read_url_files(files: list[Path]) -> tuple[list[str], list[Lost]]:
     for file in files:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or a zero byte in the name
             lost.append(Lost(str(file), NotFound(f"{file} cannot be read: {error}", remedy="correct url_files")))
             continue
         stripped = (line.split(" #")[0].strip() for line in lines)

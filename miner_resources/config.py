@@ -26,8 +26,10 @@ from miner_resources.config_sections import (
 )
 from miner_resources.records import Json, Stage
 from miner_resources.storage import stable_hash
+from miner_resources.web.addresses import has_password
 
 _USER_INFO = re.compile(r"//[^/@]*@")
+_SECRET_NAME = re.compile(r"token|key|secret|passw|visitor_data|data_sync|cookie|auth", re.IGNORECASE)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -61,6 +63,20 @@ class MinerConfig(Section):
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     automation: AutomationConfig = Field(default_factory=AutomationConfig)
 
+    @field_validator("output_dir", "url_files")
+    @classmethod
+    def _possible_paths(cls, paths: Path | list[Path]) -> Path | list[Path]:
+        if any("\0" in str(path) for path in ([paths] if isinstance(paths, Path) else paths)):
+            raise ValueError("must not hold a zero byte")
+        return paths
+
+    @field_validator("urls")
+    @classmethod
+    def _no_passwords(cls, urls: list[str]) -> list[str]:
+        if any(map(has_password, urls)):
+            raise ValueError("addresses become part of the dataset: leave users and passwords out of them")
+        return urls
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
@@ -85,6 +101,8 @@ class MinerConfig(Section):
     def _some_named_classes(cls, classes: dict[str, ClassSpec]) -> dict[str, ClassSpec]:
         if not classes or any(not name.strip() for name in classes):
             raise ValueError("needs at least one class, and every class needs a name")
+        if strange := [name for name in classes if not name.isprintable() or len(name) > 200]:
+            raise ValueError(f"names of classes are one line of up to 200 characters, not {strange[0][:40]!r}")
         return classes
 
     @property
@@ -93,8 +111,16 @@ class MinerConfig(Section):
         return {name: spec.prompts or [name] for name, spec in self.classes.items()}
 
     def remembered(self) -> "MinerConfig":
-        """What a later run should start from: the same without any `force`, and without the password of a proxy."""
+        """What a later run should start from: the same without any `force`, and without secrets.
+
+        Those are the password of a proxy, and arguments of extractors that are tokens, keys or the like.
+        """
         values: Any = _without_force(self.model_dump(mode="json"))
+        values["download"]["extractor_args"] = {
+            site: kept
+            for site, given in self.download.extractor_args.items()
+            if (kept := {name: value for name, value in given.items() if not _SECRET_NAME.search(name)})
+        }
         if _USER_INFO.search(self.download.proxy or ""):
             values["download"]["proxy"] = None
         return MinerConfig.model_validate(values)

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from miner_resources.config import MinerConfig
 from miner_resources.errors import ConfigError
+from miner_resources.yaml_text import parse_yaml
+
+_UNREADABLE: Final = (OmegaConfBaseException, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
+"""What OmegaConf and PyYAML raise for text that is no value."""
 
 PROJECT_FILE: Final = "config.yaml"
 """In the output folder: the whole configuration of the last run, which other commands and the UI take over."""
@@ -68,18 +72,26 @@ def to_yaml(config: MinerConfig) -> str:
 
 def _read_layer(file: Path, problems: list[str]) -> DictConfig | None:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = parse_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         problems.append(f"{file}: no such file")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{file}: cannot be read: {error}")
-    except yaml.YAMLError as error:
-        problems.append(f"{file}: is not valid YAML: {' '.join(str(error).split())}")
+    except ValueError as error:
+        problems.append(f"{file}: is not valid YAML: {error}")
     else:
         if values is None or isinstance(values, dict):
-            return DictConfig(values or {})
+            return _as_layer(file, values or {}, problems)
         problems.append(f"{file}: must hold keys and values at the top level, not a {type(values).__name__}")
     return None
+
+
+def _as_layer(file: Path, values: object, problems: list[str]) -> DictConfig | None:
+    try:
+        return DictConfig(values)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        problems.append(f"{file}: cannot be understood: {' '.join(str(error).split())}")
+        return None
 
 
 def _read_override(text: str, problems: list[str]) -> DictConfig | None:
@@ -89,8 +101,9 @@ def _read_override(text: str, problems: list[str]) -> DictConfig | None:
         return None
     try:
         return OmegaConf.from_dotlist([text])
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        problems.append(f"-o {text}: cannot be understood: {' '.join(str(error).split())}")
+    except (*_UNREADABLE, RecursionError) as error:
+        reason = "" if isinstance(error, RecursionError) else f": {' '.join(str(error).split())}"
+        problems.append(f"-o {text[:200]}: cannot be understood{reason}")
         return None
 
 
@@ -117,7 +130,8 @@ def explain(error: ValidationError) -> Iterator[str]:
             yield f"{dotted}: unknown key{_did_you_mean(location)}"
             continue
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        shown = "the value" if location[-1:] == ["proxy"] else _shown(detail["input"])  # it may hold a password
+        hidden = location[-1:] == ["proxy"] or "extractor_args" in location  # they may hold a password
+        shown = "the value" if hidden else _shown(detail["input"])
         yield f"{dotted}: {shown} {_sentence(message)}{_suggest_value(detail)}"
 
 

@@ -14,7 +14,7 @@ from miner_resources.errors import MinerError
 from miner_resources.models.catalogue import DETECTION, EMBEDDING, TEXT_IMAGE, names
 from miner_resources.models.sources import default_threshold
 from miner_resources.storage import stable_hash
-from miner_resources.vocabulary import ExportFormat
+from miner_resources.vocabulary import SPLIT_NAME, ExportFormat
 
 
 def _batch_size(value: object) -> object:
@@ -104,6 +104,9 @@ class DownloadConfig(Section):
     rate_limit: int | None = Field(default=None, gt=0, description="bytes per second for each download")
     cookies_file: str | None = Field(default=None, description="Netscape cookie file; each worker gets a copy")
     proxy: str | None = Field(default=None, description="proxy URL for all requests")
+    allow_private: bool = Field(
+        default=False, description="let pages, lists and manifests name addresses of private networks"
+    )
     trainability: bool = Field(
         default=False, description="ask YouTube who may train on each video; `rights: trainable` implies it"
     )
@@ -304,6 +307,8 @@ class DatasetConfig(Section):
     @field_validator("splits")
     @classmethod
     def _shares_sum_to_one(cls, splits: dict[str, float]) -> dict[str, float]:
+        if not all(map(SPLIT_NAME.fullmatch, splits)):
+            raise ValueError("names of splits become file names: letters, digits, '_' and '-' only, at most 40")
         if not splits or any(share < 0 for share in splits.values()):
             raise ValueError("needs at least one split, and no share below 0")
         if abs(sum(splits.values()) - 1.0) > 1e-6:

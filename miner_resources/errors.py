@@ -1,10 +1,28 @@
 """Errors a user can cause or meet, each with its remedy and whether a retry can help.
 
 Everything this project raises on purpose is a `MinerError`. The message says what is wrong with which file, key or
-value; `remedy` says what to do next. Stages store both in the registry. To add one: subclass here, set `retryable`.
+value, never a secret; `remedy` says what to do next. Stages store both in the registry. To add one: subclass here, set
+`retryable`.
 """
 
+import re
 from datetime import datetime
+from typing import Final
+
+_USER_INFO: Final = re.compile(r"(?<=//)[^/\s?#@]*(:[^/\s?#]*)?@")
+_SECRET: Final = re.compile(
+    r"(?i)([?&;][\w.\[\]-]*(token|signature|secret|password|passwd|pwd|credential|sig|key|auth)[\w.\[\]-]*=)[^&;\s'\"<>]+"
+)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def presentable(text: str) -> str:
+    """A text for people and logs.
+
+    Without the users and passwords of URLs, without signatures and keys in their queries, and without control
+    characters, with which the words of strangers could steer a terminal.
+    """
+    return _CONTROL.sub("", _SECRET.sub(r"\1…", _USER_INFO.sub("", text)))
 
 
 class MinerError(Exception):
@@ -18,9 +36,9 @@ class MinerError(Exception):
     retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = presentable(message)
+        self.remedy = presentable(remedy)
+        super().__init__(self.message)
 
     @property
     def kind(self) -> str:
@@ -91,7 +109,7 @@ class ConfigError(MinerError):
             f"invalid configuration, {len(problems)} {noun}:\n{listing}",
             remedy="correct the keys above; `video-miner show-config FILE` prints every key with its value",
         )
-        self.problems = problems
+        self.problems = [presentable(problem) for problem in problems]
 
     def __str__(self) -> str:
         return self.message

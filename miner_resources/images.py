@@ -7,7 +7,8 @@ to the config's `image_format`.
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,16 @@ KEPT: Final[Color] = (86, 180, 233)
 https://jfly.uni-koeln.de/color/."""
 DROPPED: Final[Color] = (230, 159, 0)
 
+MAX_FILE_BYTES: Final = 256_000_000
+
+MAX_SCANS: Final = 200
+"""Progressive JPEGs have about ten scans. Each costs a walk over the whole picture, and a few bytes of file."""
+
+_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What Pillow may read: others start programs (EPS) or are rarely tried."""
+
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
+_UNREADABLE: Final = (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 _SHEET: Final[Color] = (24, 26, 31)
 _CAPTION: Final[Color] = (225, 228, 234)
 _BLACK: Final[Color] = (0, 0, 0)
@@ -79,7 +89,7 @@ def read_image(path: Path) -> Rgb:
         InvalidData: the file is missing, damaged, no picture, or larger than `MAX_PIXELS`.
     """
     try:
-        return decode_image(path.read_bytes())
+        return decode_image(_bytes_of(path))
     except (OSError, ValueError) as error:
         raise InvalidData(
             f"{path} cannot be read as a picture: {error}", remedy="delete it and run the stage that made it again"
@@ -94,8 +104,28 @@ def decode_image(data: bytes) -> Rgb:
     """
     try:
         return _decode_jpeg(data) if data.startswith(b"\xff\xd8\xff") else _decode_with_pillow(data)
-    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(str(error)) from error
+    except _UNREADABLE as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def open_picture(source: Path | bytes) -> Generator[Image.Image]:
+    """A picture file of which only the header has been read, one that is not too large.
+
+    Raises:
+        ValueError: it is no picture of a known format, or one larger than `MAX_PIXELS`; also while it is decoded.
+    """
+    try:
+        data = _bytes_of(source) if isinstance(source, Path) else source
+        if data.count(b"\xff\xda") > MAX_SCANS and data.startswith(b"\xff\xd8\xff"):
+            raise ValueError(f"a JPEG of more than {MAX_SCANS} scans")
+        if data[:4] == b"RIFF" and data[12:16] == b"VP8X":  # Pillow makes room for the whole canvas when it opens it
+            _check_size(*(int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27)))
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_size(*image.size)
+            yield image
+    except _UNREADABLE as error:
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def limit_side(rgb: Rgb, max_side: int | None) -> Rgb:
@@ -159,19 +189,25 @@ def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile
 def _decode_jpeg(data: bytes) -> Rgb:
     height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     _check_size(int(width), int(height))
+    if data.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"a JPEG of more than {MAX_SCANS} scans")
     if space in ("CMYK", "YCCK"):
         return _decode_with_pillow(data)
     return simplejpeg.decode_jpeg(data, colorspace="RGB")
 
 
 def _decode_with_pillow(data: bytes) -> Rgb:
-    image = Image.open(io.BytesIO(data))  # reads the header only
-    _check_size(*image.size)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        opaque = Image.new("RGBA", image.size, (*_BLACK, 255))
-        image = Image.alpha_composite(opaque, image)
-    return np.asarray(image.convert("RGB"))
+    with open_picture(data) as image:
+        if image.has_transparency_data:
+            opaque = Image.new("RGBA", image.size, (*_BLACK, 255))
+            return np.asarray(Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB"))
+        return np.asarray(image.convert("RGB"))
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"more than {MAX_FILE_BYTES} bytes")
+    return path.read_bytes()
 
 
 def _check_size(width: int, height: int) -> None:

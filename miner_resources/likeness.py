@@ -5,11 +5,12 @@ A thumbnail is the picture's luma, averaged over 16 × 16 places. Two are compar
 and 2.5 at most; frames 45 later differed by 22 at the median. Difference hashes of 64 to 256 bits overlapped far more.
 """
 
-import io
 from typing import Final
 
 import numpy as np
 from PIL import Image
+
+from miner_resources.images import open_picture
 
 SIDE: Final = 16
 SAME_PICTURE: Final = 4.0
@@ -22,13 +23,10 @@ def thumbnail(picture: bytes) -> bytes:
     Raises:
         ValueError: it is no picture.
     """
-    try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            # JPEG is decoded at a fraction of its size, which is all that is needed.
-            opened.draft("L", (8 * SIDE, 8 * SIDE))
-            return opened.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from error
+    with open_picture(picture) as opened:
+        # JPEG is decoded at a fraction of its size, which is all that is needed.
+        opened.draft("L", (8 * SIDE, 8 * SIDE))
+        return opened.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def difference(one: bytes, other: bytes) -> float:

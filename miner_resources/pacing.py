@@ -23,7 +23,10 @@ def pool_of(url: str) -> str:
     """The site that a request for `url` is a burden to: `youtube`, or the host; `other` for what has none."""
     if re.match(r"yt(search\w*|user|playlist|channel)?:", url):
         return YOUTUBE
-    host = (urlsplit(url).hostname or "").lower()
+    try:
+        host = (urlsplit(url).hostname or "").lower()
+    except ValueError:  # such as half an IPv6 address
+        return NO_SITE
     return YOUTUBE if _YOUTUBE_HOST.fullmatch(host) else host or NO_SITE
 
 

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import cast
 
 from miner_resources.errors import InvalidData
 from miner_resources.records import Json, Video
+from miner_resources.registry.record_json import Fields, read_json, video_from_json
 from miner_resources.storage import ArtifactKeys, Storage
 
 
@@ -78,22 +78,25 @@ def read_facts(storage: Storage, video_id: str) -> VideoFacts | None:
     path = storage.info(video_id)
     if storage.video(video_id) is None:
         return None
+    remedy = "delete it and run the stage 'download'"
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        video = Video(
-            video_id=record["video_id"],
-            url=record["url"],
-            added_at=datetime.fromisoformat(record["added_at"]),
-            title=record.get("title"),
-            channel=record.get("channel"),
-            duration_s=record.get("duration_s"),
-            license=record.get("license"),
-            trainable=record.get("trainable"),
-            source_keyword=record.get("source_keyword"),
-            source_size=record.get("source_size"),
-            source_mtime_ns=record.get("source_mtime_ns"),
-        )
-        numbers = {key: record[key] for key in ("sha256", "size_bytes", "width", "height", "fps", "frames", "codec")}
-        return VideoFacts(video=video, metrics=record["metrics"], source=record["source"], **numbers)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidData(f"{path} cannot be read: {error}", remedy="delete it and run the stage 'download'") from error
+        source = read_json(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be read: {error}", remedy=remedy) from error
+    if source.get("video_id") != video_id:
+        raise InvalidData(f"{path} speaks of another video, {source.get('video_id')!r}", remedy=remedy)
+    fields = Fields(source, where=str(path))
+    facts = VideoFacts(
+        video=video_from_json(source, where=str(path)),
+        sha256=fields.required(fields.text("sha256"), "sha256"),
+        size_bytes=fields.required(fields.integer("size_bytes"), "size_bytes"),
+        width=fields.required(fields.integer("width"), "width"),
+        height=fields.required(fields.integer("height"), "height"),
+        fps=fields.number("fps"),
+        frames=fields.required(fields.integer("frames"), "frames"),
+        codec=fields.required(fields.text("codec"), "codec"),
+        metrics=cast("dict[str, Json]", fields.mapping("metrics")),
+        source=cast("dict[str, Json]", fields.mapping("source")),
+    )
+    fields.check()
+    return facts

@@ -20,17 +20,29 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from miner_resources.errors import CorruptMedia, InvalidData, MinerError, NotFound
-from miner_resources.images import MAX_PIXELS
+from miner_resources.mp4_claims import claimed_samples
 
 CONTAINERS: Final = (
     "mov,matroska,webm,flv,avi,mpegts,mpeg,asf,ogg,rm,ivf,nut,mxf,dv,h264,hevc,mpegvideo,m4v,gif,mp3,wav,aac,flac"
 )
 """libav demuxers that may be used; the last four hold only sound and are listed for a better message."""
 
+MAX_PIXELS: Final = 8192 * 4352
+"""Of one picture: 8K."""
+
+MAX_PICTURE_BYTES: Final = 80_000_000
+"""Of one picture as the decoder keeps it: 8K with 8 bits, 6K with 10. It may keep 16, which is most of 1.5 GB."""
+
+MAX_FRAMES: Final = 5_000_000
+"""Of one track: a day at 60 frames a second. The index of so many takes 200 MB, and lists of them a gigabyte."""
+
 DOWNLOAD_AGAIN: Final = "delete the file and download the video again"
 CONVERT: Final = "convert it with ffmpeg to MP4 with H.264, or leave this video out"
 
 _HEAD_BYTES = 4096
+_MP4_STARTS: Final = frozenset(
+    {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid", b"udta"}
+)
 _NO_MOVIE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
 _STILL_IMAGES: Final = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _STILL_BRANDS: Final = {b"avif": "AVIF", b"mif1": "HEIF", b"heic": "HEIC", b"heix": "HEIC"}
@@ -117,7 +129,13 @@ def _kind_of_text(head: bytes) -> str | None:
 
 
 def _open_container(path: Path, head: bytes) -> InputContainer:
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    if head[4:8] in _MP4_STARTS and (count := claimed_samples(path)) > MAX_FRAMES:
+        raise CorruptMedia(
+            f"{path.name} claims {count:,} frames, more than the limit of {MAX_FRAMES:,}",
+            remedy="leave it out; if it is sound, cut it into shorter videos",
+        )
+    # PyAV hands these to the decoders too, which look at a picture or two before any stream can be chosen.
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # "file:" keeps a name such as "a:b.mp4" from being taken for a network protocol.
         return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
@@ -172,6 +190,13 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     if codec.width * codec.height > MAX_PIXELS:
         raise CorruptMedia(
             f"the pictures of {path.name} are {codec.width}x{codec.height} px: more than {MAX_PIXELS} pixels each",
+            remedy=CONVERT,
+        )
+    bits = 12 if codec.format is None else codec.format.padded_bits_per_pixel
+    if codec.width * codec.height * bits / 8 > MAX_PICTURE_BYTES:
+        raise CorruptMedia(
+            f"the pictures of {path.name} are {codec.width}x{codec.height} px of {bits} bits: more than "
+            f"{MAX_PICTURE_BYTES / 1e6:g} MB each",
             remedy=CONVERT,
         )
     return stream

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from miner_resources.errors import MinerError, NotFound
+from miner_resources.errors import MinerError, NotFound, presentable
 from miner_resources.records import Video
+from miner_resources.web.addresses import check_source
 from miner_resources.web.listing import Hit, with_suffix, youtube_video
 
 VIDEO_SUFFIXES: Final = frozenset(
@@ -54,12 +55,20 @@ def content_hash(path: Path) -> str:
 
 def local_path(source: str) -> Path | None:
     """The path that `source` names on this machine, None if it is a URL of another kind."""
-    parts = urlsplit(source)
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return None
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     if parts.scheme and "://" in source:
         return None
-    return None if re.match(r"[a-z]+\d*:", source) else Path(source).expanduser()
+    if re.match(r"[a-z]+\d*:", source):
+        return None
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # ~name of nobody here
+        return Path(source)
 
 
 def local_files(path: Path) -> list[Path]:
@@ -115,7 +124,7 @@ def find_videos(
         try:
             yield from inputs.find(source)
         except MinerError as error:
-            yield Lost(source, error)
+            yield Lost(presentable(source), error)
         except OSError as error:
             yield Lost(source, NotFound(f"{source} cannot be read: {error.strerror}", remedy="check its permissions"))
 
@@ -132,6 +141,7 @@ class _Inputs:
 
     def find(self, source: str) -> Iterator[Video | LeftOut]:
         """The videos of one input."""
+        check_source(source)
         path, single = local_path(source), youtube_video(source, self._now)
         if path is not None:
             for file in local_files(path):

@@ -3,14 +3,18 @@
 `records.py`, which has the types with arrays and tables in them, passes them on: the rest imports them from there.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 ImageFormat = Literal["jpg", "png", "webp"]
 
 ExportFormat = Literal["coco", "yolo", "webdataset", "hf", "labelstudio", "fiftyone", "manifest"]
 """What `dataset export` and `dataset.formats` can write; docs/export.md describes each."""
+
+SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+"""Names of splits become names of files and folders."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 

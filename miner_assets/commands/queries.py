@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
-import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from miner_assets.commands.reporting import print_table
 from miner_assets.commands.shared import OutputDir, err, out, project_config, reports_errors
 from miner_assets.logic.queries import DEFAULT_CONTEXTS, DEFAULT_SYNONYMS, Query, suggest_queries
 from miner_resources.errors import InvalidData, NotFound
+from miner_resources.yaml_text import parse_yaml
 
 COLUMNS: Final = ("query", "class", "term", "context")
 
@@ -96,8 +96,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 def _read_yaml(text: str, path: Path) -> Vocabulary:
     try:
-        document = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        document = parse_yaml(text)
+    except ValueError as error:
         raise InvalidData(f"{path} cannot be parsed: {error}", remedy="correct the syntax") from error
     allowed = ", ".join(Vocabulary.model_fields)
     if not isinstance(document, dict):

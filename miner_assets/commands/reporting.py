@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from miner_resources.errors import presentable
 from miner_resources.vocabulary import Json, Stage
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        table.add_row(*("" if cell is None else escape(presentable(str(cell))) for cell in row))
     console.print(table)
 
 
@@ -192,7 +193,8 @@ def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence
     if name == "json":
         buffer.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1) + "\n")
     else:
-        csv.writer(buffer).writerows([columns, *rows])
+        safe = [[_unlike_a_formula(name, cell) for name, cell in zip(columns, row, strict=True)] for row in rows]
+        csv.writer(buffer).writerows([columns, *safe])
     console.file.write(buffer.getvalue())
 
 
@@ -205,3 +207,9 @@ def print_list(console: Console, title: str, columns: Sequence[str], rows: Seque
         style = "dim" if row is columns else ""
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
     console.print()
+
+
+def _unlike_a_formula(column: str, cell: object) -> object:
+    """Spreadsheets run what begins like a formula; ids and addresses are ours, the rest are words of strangers."""
+    risky = column in ("title", "channel", "source_keyword", "notes") and str(cell or "")[:1] in tuple("=+-@\t\r")
+    return f"'{cell}" if risky and cell else cell

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from miner_resources.errors import InvalidData
-from miner_resources.images import MAX_PIXELS
+from miner_resources.images import MAX_PIXELS, open_picture
 
 WIDTHS: Final = (160, 320, 640, 1280)
 CACHE_BYTES: Final = 128 * 1024 * 1024
@@ -63,9 +63,7 @@ def shrink(path: Path, width: int, height: int = MAX_PIXELS) -> bytes:
         InvalidData: the file is missing, damaged, no picture, or too large.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise InvalidData(f"{path} has more than {MAX_PIXELS} pixels", remedy="run the stage 'extract' again")
+        with open_picture(path) as picture:
             scale = min(1.0, width / picture.width, height / picture.height)
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             picture.draft("RGB", size)
@@ -73,6 +71,6 @@ def shrink(path: Path, width: int, height: int = MAX_PIXELS) -> bytes:
             small.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
             buffer = io.BytesIO()
             small.save(buffer, "JPEG", quality=_QUALITY, optimize=False)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (OSError, ValueError) as error:
         raise InvalidData(f"{path} cannot be read: {error}", remedy="run the stage 'extract' again") from error
     return buffer.getvalue()

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, TypeGuard, cast
 
 from miner_assets.logic.coco_format import MAX_ID, Coco
+from miner_resources.vocabulary import SPLIT_NAME
 
 Record = Mapping[str, object]
 
@@ -107,8 +108,8 @@ def _image_problems(images: list[Record], files: Collection[str] | None) -> Iter
             yield f"{where}: there is no file {name}"
         if not (_is_id(image.get("width")) and _is_id(image.get("height"))):
             yield f"{where}: width {image.get('width')!r} and height {image.get('height')!r} must be positive integers"
-        if not isinstance(split, str) or not split:
-            yield f"{where}: split {split!r} is not a name"
+        if not isinstance(split, str) or not SPLIT_NAME.fullmatch(split):
+            yield f"{where}: split {split!r} is not a name of letters, digits, '_' and '-'"
         splits.setdefault(repr(image.get("video_id")), set()).add(str(split))
     for video, found in splits.items():
         if len(found) > 1:

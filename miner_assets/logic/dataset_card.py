@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from miner_assets.logic.coco_checks import dataset_summary
 from miner_assets.logic.coco_format import Coco
 from miner_assets.logic.funnel import COLUMNS, FunnelRow
+from miner_resources.errors import presentable
 from miner_resources.records import Json
 
 
@@ -172,4 +173,4 @@ def _cell(value: Json) -> str:
 
 def _plain(text: str) -> str:
     """Titles and keywords are from strangers: nothing in them may be taken for Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()<>#!|])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#!|&])", r"\\\1", " ".join(presentable(text).split()))

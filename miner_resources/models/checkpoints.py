@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ PREPROCESSING: Final = ("preprocessor_config.json", "processor_config.json")
 """Where checkpoints say how to prepare pictures; the first that exists counts."""
 
 _WEIGHTS: Final = "model.safetensors"
+_SHARD: Final = re.compile(r"[\w-][\w.-]*\.safetensors")
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".txt", ".model"})
 """Files that can change what a model computes."""
 
@@ -32,13 +34,18 @@ def model_type(folder: Path) -> str:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether configuration and all weights are there; only safetensors count, as pickled weights can run code."""
+    """Whether configuration and all weights are there; only safetensors count, as pickled weights can run code.
+
+    An index decides which files transformers reads, so it may name nothing else, and nothing outside the folder.
+    """
     index = folder / f"{_WEIGHTS}.index.json"
     try:
-        shards: set[str] = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {_WEIGHTS}
+        named = json.loads(index.read_bytes())["weight_map"].values() if index.exists() else [_WEIGHTS]
+        shards = {str(name) for name in named}
     except (OSError, ValueError, KeyError, AttributeError):
         return False
-    return all((folder / name).is_file() for name in ("config.json", *shards))
+    plain = all(map(_SHARD.fullmatch, shards))
+    return plain and all((folder / name).is_file() for name in ("config.json", *shards))
 
 
 def content_hash(folder: Path) -> str:

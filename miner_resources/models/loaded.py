@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +17,9 @@ from miner_resources.models.preprocess import SQUASH, Preprocess
 from miner_resources.models.runtime import Forward, Replicas, choose_batch_size, is_out_of_memory, too_large
 from miner_resources.records import Floats, Rgb
 from miner_resources.storage import stable_hash
+
+_OWN_CODE: Final = {"local_files_only": True, "trust_remote_code": False}
+"""Without the second, transformers asks at the terminal whether to run code that a folder brings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,7 @@ def read_weights(auto_class: Any, checkpoint: Checkpoint) -> Any:  # noqa: ANN40
     try:
         # The dtype is always explicit: the default takes that of the file, and half precision crawls on a CPU.
         model, report = auto_class.from_pretrained(
-            checkpoint.folder, dtype=checkpoint.dtype, local_files_only=True, output_loading_info=True
+            checkpoint.folder, dtype=checkpoint.dtype, output_loading_info=True, use_safetensors=True, **_OWN_CODE
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(checkpoint, f"{type(error).__name__}: {error}") from error
@@ -116,7 +119,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Any:  # noqa: ANN401 (transformers
         InvalidData: there is none that can be read.
     """
     try:
-        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(checkpoint.folder, **_OWN_CODE)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(checkpoint, f"the tokenizer cannot be read: {type(error).__name__} {error}") from error
 

@@ -1,6 +1,5 @@
 """From a local path or a URL to the place that it means."""
 
-import re
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
-from miner_resources.errors import NotConfigured, Unavailable
+from miner_resources.errors import NotConfigured, Unavailable, presentable
 from miner_resources.locks import LockBusy, file_lock
 from miner_resources.published.local import LocalPlace
 from miner_resources.published.place import Place
@@ -59,7 +58,7 @@ def _alone(lock: Path, shown: str) -> Generator[None]:
 
 def shown_url(url: str) -> str:
     """A URL for messages: without user, password or query."""
-    return re.sub(r"://[^/@]*@", "://", url).partition("?")[0]
+    return presentable(url).partition("?")[0]
 
 
 def _remote_place(url: str) -> Place:

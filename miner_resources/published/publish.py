@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from miner_resources.errors import InvalidData
 from miner_resources.published.index import Index, Written
 from miner_resources.published.place import Place
 from miner_resources.published.places import open_place, place_at
@@ -46,6 +47,11 @@ class Entry:
     content: bytes | Path | Write
     fingerprint: str
     items: int = 0
+
+    def __post_init__(self) -> None:
+        """Stay inside the folder; raises InvalidData."""
+        if "\\" in self.path or {"", ".", ".."} & set(self.path.split("/")):
+            raise InvalidData(f"{self.path!r} is no name inside an export", remedy="rename the split or the picture")
 
     @classmethod
     def of_bytes(cls, path: str, content: bytes) -> "Entry":

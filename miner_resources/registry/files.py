@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from miner_resources.errors import InvalidData, NotFound
 from miner_resources.records import Stage, StageRecord, Status, Video
 from miner_resources.registry.ledger import FAILED
 from miner_resources.registry.record_json import Fields, is_mapping
 from miner_resources.storage import check_video_id, stable_hash
+from miner_resources.web.addresses import has_password
+from miner_resources.yaml_text import parse_yaml
 
 _STAGES: Final = {
     **{stage.value: stage for stage in Stage},
@@ -92,8 +92,8 @@ def _read_urls(text: str, path: Path) -> RegistryImport:
 
 def _parse(path: Path, text: str) -> object:
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        return json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
+    except (ValueError, RecursionError) as error:
         raise InvalidData(f"{path} cannot be parsed: {error}", remedy="correct the syntax") from error
 
 
@@ -124,6 +124,9 @@ def _read_entry(key: str, fields: Fields, where: str, result: RegistryImport) ->
     if status is Status.FAILED:
         reason = fields.text("error") or "imported as failed, without a reason"
         result.records.extend(failures or [_failure(video_id, Stage.DOWNLOAD, reason, added_at)])
+    url = fields.required(fields.text("url"), "url")
+    if url and has_password(url):
+        problems = [*problems, f"{where}: url holds a user or password, which would become part of the dataset"]
     notes = [fields.text("notes"), f"imported as {key!r}" if video_id != key else None]
     if status not in {Status.PENDING, Status.SKIPPED, Status.FAILED}:
         notes.append(f"imported as {status.value}; its artifacts are made again here")
@@ -131,7 +134,7 @@ def _read_entry(key: str, fields: Fields, where: str, result: RegistryImport) ->
     result.videos.append(
         Video(
             video_id=video_id,
-            url=fields.required(fields.text("url"), "url"),
+            url=url,
             added_at=added_at,
             title=fields.text("title"),
             channel=fields.text("channel"),

@@ -6,6 +6,7 @@ To add a field to a record: add it in `records.py` and read it here; writing fol
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -42,8 +43,11 @@ class Fields:
     def number(self, *names: str) -> float | None:
         """A finite number."""
         name, value = self._first(names)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+        try:
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                return float(value)
+        except OverflowError:  # a whole number with hundreds of digits
+            pass
         return self._reject(name, value, "a number")
 
     def integer(self, *names: str) -> int | None:
@@ -97,7 +101,7 @@ class Fields:
 
     def _reject(self, name: str, value: object, wanted: str) -> None:
         if value is not None:
-            self.problems.append(f"{self._where}: {name} is {value!r}, allowed is {wanted}")
+            self.problems.append(f"{self._where}: {name} is {reprlib.repr(value)}, allowed is {wanted}")
 
 
 def video_from_json(source: Mapping[str, object], *, where: str) -> Video:

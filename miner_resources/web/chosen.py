@@ -14,6 +14,7 @@ from miner_resources.errors import NotWanted
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Json, Video
 from miner_resources.web.client import Info
+from miner_resources.web.listing import site_number, site_text
 from miner_resources.web.rights import RightsPolicy, check_rights
 from miner_resources.web.trouble import SourceFailed, Trouble
 
@@ -128,10 +129,10 @@ def empty(folder: Path) -> None:
 def _described(video: Video, info: Info) -> Video:
     return replace(
         video,
-        title=video.title or info.get("title"),
-        channel=video.channel or info.get("channel") or info.get("uploader"),
-        license=video.license or info.get("license"),
-        duration_s=video.duration_s or info.get("duration"),
+        title=video.title or site_text(info.get("title")),
+        channel=video.channel or site_text(info.get("channel")) or site_text(info.get("uploader")),
+        license=video.license or site_text(info.get("license")),
+        duration_s=video.duration_s or site_number(info.get("duration")),
     )
 
 

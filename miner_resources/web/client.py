@@ -18,13 +18,19 @@ from miner_resources.errors import MinerError, NotConfigured
 from miner_resources.governor import Governor, Notice, Stopped, SystemClock, silent
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.web.failures import failure, lacks_runtime
+from miner_resources.web.guard import guarded_downloader
 from miner_resources.web.trouble import SourceFailed, Trouble
 
 JS_RUNTIMES: Final = ("deno", "node")
 """Enabled for YouTube's challenges; others are slow or deprecated by yt-dlp."""
 
-FORMAT: Final = "bv[format_id!*=-sr][protocol^=http]/bv[format_id!*=-sr]/b[format_id!*=-sr]"
-"""One video-only file needs no merge, so no ffmpeg; `-sr` formats are upscaled by a network (yt-dlp issue 15433)."""
+FORMAT: Final = (
+    "bv[format_id!*=-sr][protocol^=http]/bv[format_id!*=-sr][protocol!^=rtmp]/b[format_id!*=-sr][protocol!^=rtmp]"
+)
+"""One video-only file needs no merge, so no ffmpeg; `-sr` formats are upscaled by a network (yt-dlp issue 15433).
+
+RTMP is left out because another program would fetch it, wherever its address leads.
+"""
 
 SOCKET_TIMEOUT_S: Final = 30.0
 COOKIE_TABS: Final = 6
@@ -116,12 +122,10 @@ class WebClient:
                 return result
 
     def _run(self, url: str, options: Mapping[str, Any], work: Callable[[Any], Result]) -> Result:
-        import yt_dlp  # takes a second to import, and local files never need it
-
         log = _Log()
         settings: Any = {**self._settings(pool_of(url)), **options, "logger": log}
         try:
-            with yt_dlp.YoutubeDL(settings) as downloader:
+            with self._downloader(settings, url) as downloader:
                 # Format notes name the client that a format came from only in verbose mode. Set afterwards, it does not
                 # print the versions of all programs.
                 downloader.params["verbose"] = True
@@ -134,6 +138,13 @@ class WebClient:
             raise
         except Exception as error:
             raise failure(url, error, log.warnings) from error
+
+    def _downloader(self, settings: dict[str, Any], url: str) -> Any:  # noqa: ANN401 (yt-dlp has no types)
+        if not self.download.allow_private:
+            return guarded_downloader(settings, url)
+        import yt_dlp  # takes a second to import, and local files never need it
+
+        return yt_dlp.YoutubeDL(settings)  # pyright: ignore[reportArgumentType]
 
     def _settings(self, pool: str) -> dict[str, Any]:
         config = self.download

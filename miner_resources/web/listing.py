@@ -10,12 +10,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from miner_resources.config_sections import SearchConfig
 from miner_resources.pacing import YOUTUBE, pool_of
 from miner_resources.records import Video
+from miner_resources.web.addresses import has_password, private_origin
 from miner_resources.web.client import FORMAT, Info, WebClient
 from miner_resources.web.trouble import SourceFailed, Trouble
 
@@ -25,6 +26,8 @@ DETAILS: Final[Mapping[str, object]] = {"noplaylist": True, "format": FORMAT}
 
 CREATIVE_COMMONS: Final = re.compile("creative commons", re.IGNORECASE)
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_LARGEST: Final = 1e9
 _YOUTUBE_ID: Final = r"[A-Za-z0-9_-]{11}"
 _LIVE: Final = {"is_live": "live now", "is_upcoming": "not live yet", "post_live": "live stream still processed"}
 _CLOSED: Final = frozenset({"private", "premium_only", "subscriber_only", "needs_auth"})
@@ -63,14 +66,15 @@ def list_url(
     """
     info = client.extract(url, FLAT)
     if info.get("_type") not in ("playlist", "multi_video"):
-        yield Hit(1, _video(info, now, fallback_url=url))
+        single = _video(info, now, fallback_url=url)
+        yield Hit(1, single, _no_address(client, single.url, private_origin(url)))
         return
     entries = _flatten(info)
     if not entries:
         raise SourceFailed(
             f"{url} lists no videos", Trouble.GONE, remedy="open it in a browser and check that it shows videos"
         )
-    judge = _Judge(client, filters, dict.fromkeys(known))
+    judge = _Judge(client, filters, dict.fromkeys(known), private_origin(url))
     for rank, entry in enumerate(entries, start=1):
         yield judge.judge(rank, entry, _video(entry, _place(now, rank), fallback_url=url))
 
@@ -118,10 +122,12 @@ class _Judge:
     client: WebClient
     filters: SearchConfig
     judged: Mapping[str, str | None]
+    own: str = ""
 
     def judge(self, rank: int, entry: Info, video: Video) -> Hit:
         """Judge by what the list says, and ask about the video where the filters need more."""
-        reason = _no_video(entry, video) or _unfit(entry, self.filters)
+        wrong = _no_address(self.client, video.url, self.own) or _no_video(entry, video)
+        reason = wrong or _unfit(entry, self.filters)
         if reason is not None or not self.filters.needs_details:
             return Hit(rank, video, reason)
         if video.video_id in self.judged:
@@ -135,24 +141,31 @@ class _Judge:
         return Hit(rank, full, _unfit(details, self.filters) or _unlicensed(details, self.filters))
 
 
-def _no_video(entry: Info, video: Video) -> str | None:
-    """A channel lists playlists too, and a foreign list could name files of this machine."""
-    if not video.url.startswith(("http://", "https://")):
+def _no_address(client: WebClient, url: str, own: str) -> str | None:
+    """A foreign list could name files of this machine or its neighbours, or carry somebody's password."""
+    if not url.startswith(("http://", "https://")):
         return "no address of the web"
+    if private_origin(url) not in ("", own) and not client.download.allow_private:
+        return "an address in a private network"
+    return "an address with a password" if has_password(url) else None
+
+
+def _no_video(entry: Info, video: Video) -> str | None:
+    """A channel lists playlists too."""
     is_list = pool_of(video.url) == YOUTUBE and entry.get("ie_key", "Youtube") != "Youtube"
     return "a list, not a video" if is_list else None
 
 
 def _unfit(entry: Mapping[str, Any], filters: SearchConfig) -> str | None:
     """Why the filters leave an entry out; what it does not say speaks for it."""
-    duration, uploaded = entry.get("duration"), entry.get("upload_date")
+    duration, uploaded = site_number(entry.get("duration")), site_text(entry.get("upload_date"))
     earliest = "" if filters.uploaded_after is None else f"{filters.uploaded_after:%Y%m%d}"
     checks = {
         "too short": duration is not None and duration < (filters.min_duration_s or 0),
         "too long": duration is not None and duration > (filters.max_duration_s or math.inf),
-        "too old": uploaded is not None and str(uploaded) < earliest,
+        "too old": uploaded is not None and uploaded < earliest,
         "a Short": not filters.shorts and "/shorts/" in str(entry.get("url") or entry.get("webpage_url") or ""),
-        "not public": entry.get("availability") in _CLOSED,
+        "not public": str(entry.get("availability")) in _CLOSED,
         **{why: entry.get("live_status") == status for status, why in _LIVE.items()},
     }
     return next((reason for reason, applies in checks.items() if applies), None)
@@ -169,24 +182,39 @@ def _flatten(info: Mapping[str, Any]) -> list[Info]:
     """All video entries of a result, playlists in playlists included (a channel has one per tab)."""
     if info.get("_type") not in ("playlist", "multi_video"):
         return [dict(info)] if info else []
-    return [found for entry in info.get("entries") or [] if entry for found in _flatten(entry)]
+    entries = [entry for entry in info.get("entries") or [] if isinstance(entry, dict)]
+    return [found for entry in entries for found in _flatten(cast("Info", entry))]
 
 
 def _video(entry: Mapping[str, Any], now: datetime, *, fallback_url: str, keyword: str | None = None) -> Video:
     extractor = str(entry.get("ie_key") or entry.get("extractor_key") or "generic")
     url = entry.get("webpage_url") or entry.get("url") or fallback_url
-    title = entry.get("title")
     return Video(
         video_id=video_id_of(extractor, str(entry.get("id") or "")),
         url=str(url),
-        # Titles come with no-break spaces, which nobody finds again.
-        title=None if title is None else " ".join(str(title).split()),
-        channel=entry.get("channel") or entry.get("uploader"),
-        duration_s=entry.get("duration"),
-        license=entry.get("license"),
+        title=site_text(entry.get("title")),
+        channel=site_text(entry.get("channel")) or site_text(entry.get("uploader")),
+        duration_s=site_number(entry.get("duration")),
+        license=site_text(entry.get("license")),
         source_keyword=keyword,
         added_at=now,
     )
+
+
+def site_text(value: object) -> str | None:
+    """What a site calls something, in one line without control characters; None if it is no text or number.
+
+    Titles come with no-break spaces, which nobody finds again.
+    """
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return " ".join(_CONTROL.sub(" ", text).split()) or None
+
+
+def site_number(value: object) -> float | None:
+    """A number that a site tells; None if it is none that is finite and not negative."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+        return None
+    return value
 
 
 def youtube_video(url: str, now: datetime) -> Video | None:
@@ -221,4 +249,4 @@ def video_id_of(extractor: str, native_id: str) -> str:
 
 def with_suffix(video_id: str, original: str) -> str:
     """`video_id` made unlike that of another video: the first 8 hex digits of sha256 of `original` are added."""
-    return f"{video_id}-{hashlib.sha256(original.encode()).hexdigest()[:8]}"
+    return f"{video_id}-{hashlib.sha256(original.encode(errors='surrogatepass')).hexdigest()[:8]}"

@@ -5,14 +5,20 @@ yt-dlp lists storyboards as formats `sb0`, `sb1`, …, each a sequence of sheets
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
 
 import numpy as np
 
 from miner_resources.images import decode_image
 from miner_resources.records import Rgb, Video
 from miner_resources.web.client import FORMAT, WebClient
+
+MAX_SHEET_BYTES: Final = 20_000_000
+MOST_PICTURES: Final = 100_000
+MOST_SIDE: Final = 640
+"""Real sheets have 5 x 5 pictures of 320 x 180 px in 100 kB; a site may say anything."""
 
 _OPTIONS: Mapping[str, object] = {"noplaylist": True, "format": FORMAT}
 
@@ -34,13 +40,19 @@ def storyboard(client: WebClient, video: Video, max_pictures: int) -> list[Rgb]:
             return []
         board: dict[str, Any] = max(boards, key=_width)
         pictures: list[Rgb] = []
-        left = max(1, round(board["fps"] * (info.get("duration") or 0)))
+        left = min(max(1, round(board["fps"] * (info.get("duration") or 0))), MOST_PICTURES)
+        step, seen = math.ceil(left / max_pictures), 0
         for sheet in board["fragments"]:
             with downloader.urlopen(sheet["url"]) as response:
-                cut = _cut(response.read(), board)[:left]
-            left -= len(cut)
-            pictures += cut
-        return _spread(pictures, max_pictures)
+                data = response.read(MAX_SHEET_BYTES)
+            for cut in islice(_cut(data, board), left):
+                if seen % step == 0 and len(pictures) < max_pictures:
+                    pictures.append(np.ascontiguousarray(cut))
+                seen += 1
+                left -= 1
+            if not left:
+                break
+        return pictures
 
     return client.use(video.url, _OPTIONS, work)
 
@@ -49,20 +61,15 @@ def _width(board: Mapping[str, Any]) -> int:
     return int(board["width"])
 
 
-def _cut(sheet: bytes, board: Mapping[str, Any]) -> list[Rgb]:
+def _cut(sheet: bytes, board: Mapping[str, Any]) -> Iterator[Rgb]:
     """The pictures of one sheet, row by row; none of a damaged one."""
     try:
         pixels = decode_image(sheet)
     except ValueError:
-        return []
+        return
     width, height = int(board["width"]), int(board["height"])
-    return [
-        np.ascontiguousarray(pixels[top : top + height, left : left + width])
-        for top in range(0, min(board["rows"] * height, len(pixels)) - height + 1, height)
-        for left in range(0, min(board["columns"] * width, pixels.shape[1]) - width + 1, width)
-    ]
-
-
-def _spread(pictures: list[Rgb], count: int) -> list[Rgb]:
-    step = max(1, math.ceil(len(pictures) / count))
-    return pictures[::step]
+    if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
+        return
+    for top in range(0, min(board["rows"] * height, len(pixels)) - height + 1, height):
+        for left in range(0, min(board["columns"] * width, pixels.shape[1]) - width + 1, width):
+            yield pixels[top : top + height, left : left + width]

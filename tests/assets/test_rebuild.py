@@ -61,7 +61,9 @@ def mine(path: Path, video_id: str, images: Path) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Generator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
+    (tmp_path / "private.yaml").write_text("download: {allow_private: true}")
+    monkeypatch.setenv("VIDEO_MINER_CONFIG", str(tmp_path / "private.yaml"))
     images = tmp_path / "mined" / "images"
     for folder in (images, tmp_path / "served", tmp_path / "local"):
         folder.mkdir(parents=True)
@@ -206,3 +208,14 @@ def test_a_folder_with_something_else_is_left_alone(world: World, tmp_path: Path
     said = rebuild(world, target, code=1)
     assert "holds something else" in said
     assert [path.name for path in target.iterdir()] == ["thesis.txt"]
+
+
+def test_a_manifest_cannot_lead_into_private_networks(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VIDEO_MINER_CONFIG")
+    target = tmp_path / "rebuilt"
+    said = rebuild(world, target, code=1)
+    assert counts(target)["generic-clip"] == ["gone"] * 3
+    assert "private network" in " ".join(said.split())
+    assert world.server.requests == []
