@@ -1,6 +1,6 @@
-"""What one tick costs: our sensor beside Dagster's declarative automation, at 1,000 and 10,000 videos.
+"""What one tick costs: our sensor beside Dagster's declarative automation, at 1,000 and 3,000 videos.
 
-    python benchmarks/bench_automation.py [--videos 1000 10000]
+    python benchmarks/bench_automation.py [--videos 1000 3000]
 
 Declarative automation is evaluated on a bare graph of the pipeline's shape (`on_missing()` for the first asset,
 `eager()` for what follows); the sensor is the project's own `new_videos` over a real registry. Both run in this process
@@ -103,7 +103,7 @@ def main() -> None:
     """Print the table."""
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=int, nargs="+", default=[1_000, 10_000], help="how many")
+    parser.add_argument("--videos", type=int, nargs="+", default=[1_000, 3_000], help="how many")
     results: list[Result] = []
     for count in parser.parse_args().videos:
         keys = [f"v{number:06d}" for number in range(count)]

@@ -28,9 +28,9 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 
 from benchmarks.harness import Result, finish
 from miner_assets.automation import finished_videos, new_videos
-from miner_assets.embeddings import MODEL, embedder_identity
 from miner_assets.graph import build_definitions
 from miner_assets.instance import open_instance
+from miner_assets.stored_vectors import MODEL, embedder_identity
 from miner_assets.unique_frames import DedupStep
 from miner_assets.workspace import Workspace
 from miner_resources.catalog import Catalog

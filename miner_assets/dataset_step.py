@@ -128,6 +128,7 @@ class DatasetStep:
 
     def run(self) -> DatasetReport:
         """Write annotations and pictures, keep them as a version, fill `dataset/`, its record and its exports last."""
+        self.storage.clean_temporary()
         unlabelled = sorted(set(self._unique.filter("kept")["video_id"]) - set(self._labelled))
         frames, separated = self._frames()
         coco = self._coco(frames)

@@ -82,7 +82,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
         unique = read_table(self.storage.embeddings_table(task.video_id)).filter("kept")
         frames = read_table(self.storage.frames_table(task.video_id), FRAMES_SCHEMA).sort("frame_index")
         kept = frames.join(unique, on="frame_index", how="semi", maintain_order="left")
-        kept = kept.with_columns(asked=self._asked(task.video_id, kept))
+        kept = kept.with_columns(asked=self.asked(task.video_id, kept))
         path = self.storage.detections_table(task.video_id)
         old = self.reusable(path, task.keys)
         seen: dict[str, list[int]] = {} if old is None else json.loads(read_metadata(path).get(FRAMES, "{}"))
@@ -135,7 +135,7 @@ class DetectStage(FrameStage[Loaded, Detections]):
     def _model(self) -> ObjectDetector:
         return self._models.get(self._name, self.config.batch_size)
 
-    def _asked(self, video_id: str, frames: pl.DataFrame) -> pl.Series:
+    def asked(self, video_id: str, frames: pl.DataFrame) -> pl.Series:
         """For each frame the numbers of the classes to look for: by the filter's scores, its best class always."""
         everything = list(range(len(self._classes)))
         gate = self.config.presence_gate

@@ -11,7 +11,6 @@ import polars as pl
 from miner_assets import column_schemas
 from miner_assets.checks import check_specs
 from miner_assets.execution import takes
-from miner_assets.filtered_frames import stored_features
 from miner_assets.frame_stage import FrameStage, Plan, rows_absent
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.dedup import deduplicate
@@ -19,6 +18,7 @@ from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.stage_sheets import repeats_sheet
+from miner_assets.stored_vectors import MODEL, filter_identity, read_features
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DedupConfig
@@ -29,14 +29,6 @@ from miner_resources.models.sources import resolve
 from miner_resources.records import FRAMES_SCHEMA, SCORES_SCHEMA, Floats, Json, Rgb, Stage, Video, embeddings_schema
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
-
-MODEL = "video_miner.model"
-"""Parquet metadata: which model and precision made the vectors; only alike ones can be compared."""
-
-
-def embedder_identity(workspace: Workspace, config: DedupConfig) -> str:
-    """What makes vectors comparable: the model and its number format."""
-    return model_identity(workspace.config, Stage.EMBED, config.model, config.resize)
 
 
 class EmbedStage(FrameStage[Rgb, Floats]):
@@ -115,7 +107,7 @@ class EmbedStage(FrameStage[Rgb, Floats]):
         if (old := self.reusable(self.storage.embeddings_table(task.video_id), task.keys)) is not None:
             parts.append(old.select("frame_index", "embedding"))
         if not self.force and self._is_filter_model:
-            features = stored_features(self.workspace, task.video_id)
+            features = read_features(self.storage, filter_identity(self.workspace), task.video_id)
             if features is not None:
                 parts.append(features.select("frame_index", embedding="feature"))
         # Tables without rows do not know how long the vectors are.

@@ -23,6 +23,7 @@ from miner_assets.model_choice import chosen_model, model_identity
 from miner_assets.partitions import VIDEOS
 from miner_assets.stage import run_stage
 from miner_assets.stored_scores import scores_key
+from miner_assets.stored_vectors import features_key
 from miner_assets.threshold_sheet import video_sheet
 from miner_assets.video_stage import Outcome, Task, input_keys
 from miner_assets.workspace import Workspace
@@ -30,27 +31,12 @@ from miner_resources.config_sections import FilterConfig
 from miner_resources.gpu_models import TextImageModels
 from miner_resources.models.adapter import TextImageModel
 from miner_resources.records import FRAMES_SCHEMA, Floats, Json, Rgb, Stage, Video
-from miner_resources.storage import ArtifactKeys, Storage, link, stable_hash
+from miner_resources.storage import ArtifactKeys, link, stable_hash
 from miner_resources.tables import read_keys, read_table, write_table
 
-FEATURES = "features.parquet"
 SHEET_CLASSES = 8
 """Nobody looks at more for one video, and each tile costs some milliseconds."""
 SHEET_TILES = 16
-
-
-def stored_features(workspace: Workspace, video_id: str) -> pl.DataFrame | None:
-    """(video_id, frame_index, feature) by the configured filter model, None if it has not looked at that video."""
-    identity = model_identity(workspace.config, Stage.FILTER, workspace.config.filter.model)
-    path = workspace.storage.filtered_frames(video_id) / FEATURES
-    keys = read_keys(path)
-    current = keys is not None and keys.compute == _features_key(workspace.storage, identity, video_id)
-    return read_table(path) if current else None
-
-
-def _features_key(storage: Storage, identity: str, video_id: str) -> str:
-    frames = input_keys(storage.frames_table(video_id), video_id, Stage.EXTRACT)
-    return stable_hash("features", identity, frames.compute)
 
 
 class FilterStage(FrameStage[Rgb, Floats]):
@@ -114,9 +100,10 @@ class FilterStage(FrameStage[Rgb, Floats]):
             for path in plan.frames.filter(pl.Series(verdict.kept))["path"]:
                 source = self.storage.root / path
                 link(source, folder / source.name)
-            write_table(folder / FEATURES, features, ArtifactKeys(self._features_key(video_id), ""))
+            write_table(folder / self.storage.features_table(video_id).name, features, self._features_keys(video_id))
             write_table(folder / "scores.parquet", table, plan.task.keys, metrics=metrics)
-        size = sum((target / name).stat().st_size for name in (FEATURES, "scores.parquet"))
+        tables = (self.storage.features_table(video_id), self.storage.scores_table(video_id))
+        size = sum(path.stat().st_size for path in tables)
         found = table.filter("kept").select("frame_index", "score", category="best_class")
         best = best_moments(plan.task.video.url, found, plan.frames, self.question.classes)
         return Outcome(plan.task, metrics | {"bytes": size, "best": best}, sheet)
@@ -125,12 +112,12 @@ class FilterStage(FrameStage[Rgb, Floats]):
     def _model(self) -> TextImageModel:
         return self._models.get(self._name, self.config.batch_size)
 
-    def _features_key(self, video_id: str) -> str:
-        return _features_key(self.storage, self._identity, video_id)
+    def _features_keys(self, video_id: str) -> ArtifactKeys:
+        frames = input_keys(self.storage.frames_table(video_id), video_id, Stage.EXTRACT)
+        return ArtifactKeys(features_key(self._identity, frames), "")
 
     def _old_features(self, video_id: str) -> pl.DataFrame | None:
-        path = self.storage.filtered_frames(video_id) / FEATURES
-        return self.reusable(path, ArtifactKeys(self._features_key(video_id), ""))
+        return self.reusable(self.storage.features_table(video_id), self._features_keys(video_id))
 
     def _features(self, plan: Plan, rows: list[Floats]) -> pl.DataFrame:
         """(video_id, frame_index, feature) of the frames that have one, by frame index."""

@@ -70,13 +70,19 @@ def read_scores(
 
 def read_shown_frames(storage: Storage, shown: Sequence[ShownFrame]) -> pl.DataFrame:
     """Time and picture of frames: `video_id`, `frame_index`, `timestamp_s` and `path`."""
+    return read_frames_of(storage, [(frame.video_id, frame.frame_index) for frame in shown])
+
+
+def read_frames_of(storage: Storage, frames: Sequence[tuple[str, int]]) -> pl.DataFrame:
+    """The same for frames by video id and frame index; those that are no longer there are left out."""
     wanted: dict[str, list[int]] = {}
-    for frame in shown:
-        wanted.setdefault(frame.video_id, []).append(frame.frame_index)
+    for video_id, index in frames:
+        wanted.setdefault(video_id, []).append(index)
     tables = [
         read_table(storage.frames_table(video_id), FRAMES_SCHEMA)
         .filter(pl.col("frame_index").is_in(indexes))
         .select(_PICTURED)
         for video_id, indexes in wanted.items()
+        if storage.frames_table(video_id).exists()
     ]
     return pl.concat(tables) if tables else pl.DataFrame(schema={name: FRAMES_SCHEMA[name] for name in _PICTURED})

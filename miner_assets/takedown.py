@@ -175,6 +175,8 @@ class _Takedown:
         doomed = [path for path in made if path.exists() and find_traces(storage, marks, below=path)]
         if storage.annotations in doomed:
             doomed.append(storage.dataset / "contact_sheet.jpg")
+        # Pictures of many videos, which nothing says the videos of.
+        doomed += [path for path in storage.contact_sheets.glob("*") if path.is_file()]
         for path in doomed:
             storage.discard(path)
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from miner_assets import column_schemas
-from miner_assets.embeddings import embedder_identity
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.unique import Known, VideoFrames, decide_across, known_decisions, unique_table
+from miner_assets.stored_vectors import embedder_identity
 from miner_assets.unique_inputs import Input, UniqueInputs
 from miner_assets.unique_links import UniqueLinks
 from miner_assets.unique_search import choose_search
@@ -84,6 +84,7 @@ class DedupStep:
 
     def run(self) -> UniqueFrames:
         """Decide, then publish the links and, last, the table."""
+        self.storage.clean_temporary()
         with file_lock(self.storage.dedup_lock):
             inputs = UniqueInputs(self.workspace, self._identity)
             stored = inputs.load()

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from miner_assets.embeddings import MODEL
+from miner_assets.stored_vectors import MODEL
 from miner_assets.workspace import Workspace
 from miner_resources.errors import InvalidData
 from miner_resources.records import Status

@@ -27,6 +27,8 @@ def draw_boxes(
     labels: Sequence[str],
     scores: Sequence[float] | None = None,
     colors: Mapping[str, Color] | None = None,
+    *,
+    tagged: bool = True,
 ) -> Rgb:
     """Return a copy of a picture with labelled boxes on it.
 
@@ -36,6 +38,7 @@ def draw_boxes(
         labels: one per box.
         scores: one per box, 0 to 1.
         colors: label → colour; None: those of `class_colors` for these labels.
+        tagged: whether to write the labels.
     """
     image = Image.fromarray(rgb)
     pen = _Pen(ImageDraw.Draw(image), image.size)
@@ -50,7 +53,7 @@ def draw_boxes(
         pen.outline(inside, chosen[label])
         tags.append((inside, label if scores is None else f"{label} {scores[number]:.2f}", chosen[label]))
     taken: list[_Rectangle] = []
-    for inside, text, color in tags:  # after all lines, so that none goes through a text
+    for inside, text, color in tags if tagged else ():  # after all lines, so that none goes through a text
         taken.append(pen.tag(inside, text, color, taken))
     return np.asarray(image)
 

@@ -143,9 +143,21 @@ class Storage:
         """Tables of class scores of all videos."""
         return sorted((self.root / "frames_filtered").glob("*/scores.parquet"))
 
+    def features_table(self, video_id: str) -> Path:
+        """Table of the filter's image features of all sampled frames."""
+        return self.filtered_frames(video_id) / "features.parquet"
+
+    def features_tables(self) -> list[Path]:
+        """Tables of image features of all videos."""
+        return sorted((self.root / "frames_filtered").glob("*/features.parquet"))
+
     def embeddings_table(self, video_id: str) -> Path:
         """Table of embeddings of the frames that passed the filter."""
         return self.root / "embeddings" / f"{check_video_id(video_id)}.parquet"
+
+    def embeddings_tables(self) -> list[Path]:
+        """Tables of embeddings of all videos."""
+        return sorted((self.root / "embeddings").glob("*.parquet"))
 
     def detections_table(self, video_id: str) -> Path:
         """Table of boxes on the frames that are unique within their video."""

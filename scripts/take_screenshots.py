@@ -46,6 +46,7 @@ def main() -> None:
                 )
                 page.set_default_timeout(60_000)
                 photograph(page, Path(folder) / "output")
+                photograph_thresholds(page, Path(folder) / "output")
                 browser.close()
         finally:
             dev.terminate()
@@ -120,10 +121,23 @@ def photograph(page: Page, output: Path) -> None:
     shoot(page, "operate-sensors")
 
 
-def shoot(page: Page, name: str) -> None:
-    """Save what the window shows, once it has settled."""
+def photograph_thresholds(page: Page, output: Path) -> None:
+    """The page of `video-miner thresholds` in two columns, without its tables and the frames around the filter's."""
+    subprocess.run([PROGRAM, "thresholds", "--output", output], check=True, stdout=subprocess.DEVNULL)
+    page.goto((output / "contact_sheets" / "thresholds.html").as_uri())
+    page.set_viewport_size({"width": 1900, "height": 900})
+    page.add_style_tag(
+        content="""body { max-width: none; } main { columns: 2; } h2 { border: 0; margin: 1rem 0 0; }
+                   .wide, nav, h1 ~ p, #filter, img[alt^='Frames'], h3:has(+ img[alt^='Frames']) { display: none; }
+                   img { break-inside: avoid; } h3 { break-after: avoid; }"""
+    )
+    shoot(page, "operate-thresholds", whole=True)
+
+
+def shoot(page: Page, name: str, *, whole: bool = False) -> None:
+    """Save what the window shows, or the whole page, once it has settled."""
     page.wait_for_timeout(2500)
-    with Image.open(io.BytesIO(page.screenshot())) as shot:
+    with Image.open(io.BytesIO(page.screenshot(full_page=whole))) as shot:
         height = round(shot.height * WIDTH / shot.width)
         shot.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS).save(
             PICTURES / f"{name}.jpg", quality=72, optimize=True

@@ -1,8 +1,5 @@
 """`video-miner registry …` and `video-miner keywords …`: looking at the registry and changing it by hand."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from miner_assets.commands.registry_remove import remove, restore
-from miner_assets.commands.reporting import print_table
+from miner_assets.commands.reporting import check_format, print_rows, print_table
 from miner_assets.commands.shared import SOME_FAILED, OutputDir, err, out, project_config, reports_errors
 from miner_resources.errors import InvalidData
 from miner_resources.vocabulary import Status
@@ -67,25 +64,13 @@ def list_videos(
 
     Example: video-miner registry list --status failed --format csv > failed.csv
     """
+    check_format(format)
     videos = _workspace(output).catalog.videos(status=_status(status), keyword=keyword)
     rows = [[_cell(video, column) for column in COLUMNS] for video in videos]
-    if format == "json":
-        out.file.write(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1) + "\n")
-    elif format == "csv":
-        buffer = io.StringIO()
-        safe = [[_unlike_a_formula(name, cell) for name, cell in zip(COLUMNS, row, strict=True)] for row in rows]
-        csv.writer(buffer).writerows([COLUMNS, *safe])
-        out.file.write(buffer.getvalue())
-    elif format == "table":
+    if format == "table":
         print_table(out, COLUMNS[:6], [row[:6] for row in rows])
     else:
-        raise typer.BadParameter(f"{format!r} is not one of table, json, csv", param_hint="--format")
-
-
-def _unlike_a_formula(column: str, cell: object) -> object:
-    """Spreadsheets run what begins like a formula; ids and addresses are ours, the rest are words of strangers."""
-    risky = column in ("title", "channel", "source_keyword", "notes") and str(cell or "")[:1] in tuple("=+-@\t\r")
-    return f"'{cell}" if risky and cell else cell
+        print_rows(out, COLUMNS, rows, format)
 
 
 @registry.command("export")

@@ -1,9 +1,13 @@
 """What a person sees of a run: progress bars while it goes on, tables when it is over."""
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -173,6 +177,27 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     console.print(table)
 
 
+def check_format(name: str) -> None:
+    """Refuse another format than table, json and csv, before work is done.
+
+    Raises:
+        typer.BadParameter: it is another one.
+    """
+    if name not in ("table", "json", "csv"):
+        raise typer.BadParameter(f"{name!r} is not one of table, json, csv", param_hint="--format")
+
+
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str) -> None:
+    """Rows for other programs: as `json`, a list of objects, or as `csv` with a header."""
+    buffer = io.StringIO()
+    if name == "json":
+        buffer.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1) + "\n")
+    else:
+        safe = [[_unlike_a_formula(name, cell) for name, cell in zip(columns, row, strict=True)] for row in rows]
+        csv.writer(buffer).writerows([columns, *safe])
+    console.file.write(buffer.getvalue())
+
+
 def print_list(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """One line each, whatever the terminal's width, so that it can be searched and piped."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
@@ -182,3 +207,9 @@ def print_list(console: Console, title: str, columns: Sequence[str], rows: Seque
         style = "dim" if row is columns else ""
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
     console.print()
+
+
+def _unlike_a_formula(column: str, cell: object) -> object:
+    """Spreadsheets run what begins like a formula; ids and addresses are ours, the rest are words of strangers."""
+    risky = column in ("title", "channel", "source_keyword", "notes") and str(cell or "")[:1] in tuple("=+-@\t\r")
+    return f"'{cell}" if risky and cell else cell

@@ -94,8 +94,11 @@ def test_only_tombstone_and_log_name_a_removed_video(project: Workspace) -> None
     before = files_that_name(storage, gone.video_id)
     assert any(name.startswith(".dagster/history/runs/") for name in before)
     assert {"config.yaml", "pipeline_result.json"} <= files_that_name(storage, gone.url)
+    for sheet in ("filter.jpg", "thresholds.html"):  # of `preview` and `thresholds`: pictures of many videos
+        (storage.contact_sheets / sheet).write_bytes(b"pictures")
     text = invoke("registry", "remove", gone.video_id, "--yes", "--reason", "asked for", "-O", storage.root)
     assert "1 videos removed" in text
+    assert not [path for path in storage.contact_sheets.iterdir() if path.is_file()]
     tombstone = f"events/folded/removed/{gone.video_id}.json"
     assert files_that_name(storage, gone.video_id) == {"registry.duckdb", "removals.jsonl", tombstone}
     assert files_that_name(storage, gone.url, gone.title) == set()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miner_assets.embeddings import MODEL, embedder_identity
+from miner_assets.stored_vectors import MODEL, embedder_identity
 from miner_assets.takedown import remove_videos
 from miner_assets.unique_frames import DedupStep
 from miner_assets.workspace import Workspace
