@@ -75,6 +75,7 @@ def holding(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_secrets_are_nowhere_in_what_a_run_says_or_writes(
     config: Path, youtube: PretendInternet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
