@@ -5,6 +5,7 @@ COCO needs none: it is there as `detections/annotations.json` and `frames_dedupl
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from miner_assets.logic.exports.formats import export, export_key
 from miner_assets.logic.exports.options import Encoding, ExportOptions
@@ -13,7 +14,10 @@ from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.published.publish import is_published
 from miner_resources.records import Stage
+from miner_resources.storage import Storage
 from miner_resources.vocabulary import ExportFormat
+
+CARD: Final = "README.md"
 
 
 def current_dataset(workspace: Workspace) -> Snapshot:
@@ -42,7 +46,7 @@ def write_exports(workspace: Workspace, formats: Sequence[ExportFormat]) -> None
         return
     advance: Callable[[int], None] = partial(workspace.listener.frames_done, Stage.DATASET)
     for name in wanted:
-        export(snapshot, name, str(workspace.storage.export(name)), _options(workspace), advance)
+        export(snapshot, name, str(workspace.storage.export(name)), _options(workspace, name), advance)
 
 
 def exports_are_current(workspace: Workspace, formats: Sequence[ExportFormat]) -> bool:
@@ -51,7 +55,7 @@ def exports_are_current(workspace: Workspace, formats: Sequence[ExportFormat]) -
     if not wanted:
         return True
     key = snapshot_key(workspace.storage.annotations)
-    keys = {name: export_key(key, name, _options(workspace)) for name in wanted}
+    keys = {name: export_key(key, name, _options(workspace, name)) for name in wanted}
     published = [is_published(str(workspace.storage.export(name)), name, key) for name, key in keys.items()]
     return all(published) or not current_dataset(workspace).coco["images"]
 
@@ -60,5 +64,13 @@ def _exported(formats: Sequence[ExportFormat]) -> list[ExportFormat]:
     return [name for name in dict.fromkeys(formats) if name != "coco"]
 
 
-def _options(workspace: Workspace) -> ExportOptions:
-    return ExportOptions(encoding=encoding_of(workspace.config))
+def card_of(storage: Storage, name: ExportFormat) -> str | None:
+    """The card of the dataset as the last run left it, for the format that takes one."""
+    try:
+        return (storage.dataset / CARD).read_text(encoding="utf-8") if name == "hf" else None
+    except FileNotFoundError:
+        return None
+
+
+def _options(workspace: Workspace, name: ExportFormat) -> ExportOptions:
+    return ExportOptions(encoding=encoding_of(workspace.config), card=card_of(workspace.storage, name))

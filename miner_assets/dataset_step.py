@@ -1,5 +1,6 @@
 """Putting the dataset together: unique frames and their boxes as COCO, splits that do not leak, pictures to look at."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from miner_assets.dataset_exports import exports_are_current, write_exports
+from miner_assets.dataset_exports import CARD, exports_are_current, write_exports
 from miner_assets.dataset_facts import card_facts
 from miner_assets.dataset_splits import Separated, SplitMaker
 from miner_assets.dataset_versions import DatasetVersions, VersionRecord, content_id, counted
@@ -19,6 +20,7 @@ from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
 from miner_assets.logic.coco_checks import check_coco
 from miner_assets.logic.coco_format import Coco, write_coco
+from miner_assets.logic.croissant import croissant
 from miner_assets.logic.dataset_card import dataset_card
 from miner_assets.previews import dataset_sheet, write_visualizations
 from miner_assets.workspace import Workspace
@@ -35,7 +37,7 @@ RECORD: Final = "made_from.json"
 """In `dataset/`, written last: the keys, the version, the split of each video and the counts."""
 
 SHEET: Final = "contact_sheet.jpg"
-CARD: Final = "README.md"
+CROISSANT: Final = "croissant.json"
 
 VERSIONED: Final = ("classes", "rights", "extraction", "filter", "dedup", "detection")
 """Settings that change what is in a dataset, besides its own; a version remembers them."""
@@ -275,6 +277,10 @@ class DatasetStep:
         )
         with self.storage.publish_file(folder / CARD) as target:
             target.write_text(dataset_card(facts), encoding="utf-8")
+        digest = hashlib.sha256(self.storage.annotations.read_bytes()).hexdigest()
+        described = croissant(facts, self.storage.version(report.version).relative_to(folder).as_posix(), digest)
+        with self.storage.publish_file(folder / CROISSANT) as target:
+            target.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         # Last: while it is not there, or an older one is, the next run writes everything again.
         with self.storage.publish_file(folder / RECORD) as target:
             target.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")

@@ -29,15 +29,20 @@ From = Annotated[
         "--from", metavar="DIR", help="A folder with annotations.json and images/ instead of the project's dataset."
     ),
 ]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", metavar="ID", help="An older version, or its first letters; see `dataset list`."),
+]
 ShardSize = Annotated[int, typer.Option(min=1, metavar="MB", help="Size of the files of webdataset and hf.")]
 ImageUrl = Annotated[str, typer.Option(metavar="PREFIX", help="labelstudio: where its server finds the pictures.")]
 
 
 @reports_errors
-def export(
+def export(  # noqa: PLR0913 (its options)
     destination: Destination,
     format: Format,
     source: From = None,
+    version: Version = None,
     shard_size: ShardSize = DEFAULT_SHARD_BYTES // MEGA,
     image_url: ImageUrl = SERVED_PICTURES,
     output: OutputDir = None,
@@ -51,9 +56,10 @@ def export(
     Examples:
       video-miner dataset export --format yolo exports/yolo --output demo_output
       video-miner dataset export --format hf s3://bucket/dataset
+      video-miner dataset export --format yolo exports/before --version 7b35c211
       video-miner dataset export --format coco exports/coco --from rebuilt
     """  # noqa: D301 (typer's mark for lines that stay as they are)
-    from miner_assets.dataset_exports import encoding_of
+    from miner_assets.dataset_exports import card_of, encoding_of
     from miner_assets.export_log import record_export
     from miner_assets.logic.exports.formats import export as write_export
     from miner_resources.published.places import shown_url
@@ -61,9 +67,14 @@ def export(
     from miner_resources.video_source import utc_now
 
     config = project_config(output)
-    snapshot = _snapshot(config, source)
-    record_export(Storage(config.output_dir), destination, format=format, version=snapshot.key, at=utc_now())
-    options = ExportOptions(shard_size * MEGA, image_url, encoding_of(config))
+    if source is not None and version is not None:
+        raise typer.BadParameter("give --from or --version, not both", param_hint="--version")
+    storage = Storage(config.output_dir)
+    snapshot = _snapshot(config, source, version)
+    record_export(storage, destination, format=format, version=snapshot.key, at=utc_now())
+    is_current = source is None and version is None
+    card = card_of(storage, format) if is_current else None
+    options = ExportOptions(shard_size * MEGA, image_url, encoding_of(config), card)
     shown = shown_url(destination)
     bars = (
         TextColumn(format),
@@ -84,11 +95,16 @@ def export(
     )
 
 
-def _snapshot(config: "MinerConfig", source: Path | None) -> "Snapshot":
+def _snapshot(config: "MinerConfig", source: Path | None, version: str | None) -> "Snapshot":
     from miner_assets.dataset_exports import current_dataset
+    from miner_assets.dataset_versions import DatasetVersions
     from miner_assets.logic.exports.snapshot import read_snapshot
     from miner_assets.workspace import Workspace
 
+    workspace = Workspace.open(config)
+    if version is not None:
+        folder = DatasetVersions(workspace.storage).find(version).folder
+        return read_snapshot(folder / "annotations.json", folder / "images")
     if source is None:
-        return current_dataset(Workspace.open(config))
+        return current_dataset(workspace)
     return read_snapshot(source / "annotations.json", source / "images")

@@ -72,18 +72,19 @@ def dataset_card(facts: CardFacts) -> str:
         ("Near-duplicates", _repeats(facts)),
         ("Splits", _splits(facts)),
         ("Rights", _rights(coco)),
-        ("Known limits", _LIMITS),
+        ("Known limits", LIMITS),
         ("Takedown", _takedown(facts.contact)),
     ]
     return "\n\n".join([*head, *(f"## {title}\n\n{text}" for title, text in sections)]) + "\n"
 
 
-_LIMITS = """- Classes are what models take for them: objects may be missed, and others taken for them. Other objects
+LIMITS = """- Classes are what models take for them: objects may be missed, and others taken for them. Other objects
   are not labelled at all.
 - Videos are what searches return: popular, recent, and mostly from few countries and languages. They are no sample of
   the world.
 - Frames were removed where they repeat others: counts of frames say nothing about how long something was to be seen.
 - People may be recognizable. Nobody in the videos was asked."""
+"""What every dataset of this kind is like, as a Markdown list."""
 
 
 def _contents(coco: Coco) -> str:

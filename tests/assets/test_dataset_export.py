@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 from pycocotools.coco import COCO
 
@@ -77,3 +78,25 @@ def test_mistakes_are_named(project: Path, tmp_path: Path) -> None:
     assert "no-such-protocol" in invoke(
         "dataset", "export", "-f", "coco", "no-such-protocol://x", "-O", project, code=1
     )
+
+
+def test_export_of_an_older_version(project: Path, demo_videos: Path, tmp_path: Path) -> None:
+    (before,) = (path.name for path in (project / "dataset" / "versions").iterdir())
+    old = json.loads((project / "detections" / "annotations.json").read_text())
+    run(demo_config(project, [demo_videos], "detection.confidence_threshold=0.9"))
+    now = json.loads((project / "detections" / "annotations.json").read_text())
+    assert len(now["annotations"]) < len(old["annotations"])
+    invoke("dataset", "export", "-f", "coco", tmp_path / "before", "--version", before[:8], "-O", project)
+    exported = COCO(tmp_path / "before" / "annotations.json")
+    assert len(exported.anns) == len(old["annotations"])
+    said = invoke("dataset", "export", "-f", "coco", tmp_path / "x", "--version", "0badc0de", "-O", project, code=1)
+    assert "no version is called '0badc0de'" in said
+    both = ("--version", before, "--from", tmp_path / "before")
+    assert "not both" in invoke("dataset", "export", "-f", "coco", tmp_path / "x", *both, "-O", project, code=2)
+
+
+def test_the_hubs_readme_is_the_card(project: Path, tmp_path: Path) -> None:
+    invoke("dataset", "export", "-f", "hf", tmp_path / "hf", "-O", project)
+    front, card = (tmp_path / "hf" / "README.md").read_text().removeprefix("---\n").split("---\n", 1)
+    assert yaml.safe_load(front)["configs"]
+    assert card.strip() == (project / "dataset" / "README.md").read_text().strip()
