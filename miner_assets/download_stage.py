@@ -4,6 +4,7 @@ How a download can end, and what a later try may change, is decided here; `web/f
 """
 
 import errno
+import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,6 +28,8 @@ from miner_resources.video_reader import VideoInfo, probe
 from miner_resources.video_source import content_hash, local_path
 from miner_resources.web.fetch import fetch
 from miner_resources.web.trouble import SourceFailed, Trouble
+
+_log = logging.getLogger(__name__)
 
 
 class DownloadStage:
@@ -63,8 +66,16 @@ class DownloadStage:
 
     def artifact_keys(self, video: Video) -> ArtifactKeys | None:
         """Read from the facts beside the video, which are written last."""
-        facts = read_facts(self.storage, video.video_id)
+        facts = self._facts(video.video_id)
         return facts.keys if facts else None
+
+    def _facts(self, video_id: str) -> VideoFacts | None:
+        """Facts that cannot be read are as good as none: the video is fetched again, and they with it."""
+        try:
+            return read_facts(self.storage, video_id)
+        except InvalidData as error:
+            _log.warning("%s: the video is fetched again", error.message)
+            return None
 
     def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Fetch up to `max_concurrent` videos at a time; yields in the order in which they finish.
@@ -168,7 +179,7 @@ class DownloadStage:
             raise Waiting(reason, remedy="nothing to do: it is looked at again", until=until) from None
 
     def _download_alone(self, task: Task) -> Outcome:
-        facts = None if self.force else read_facts(self.storage, task.video_id)
+        facts = None if self.force else self._facts(task.video_id)
         if facts is not None:  # another process was quicker
             return Outcome(replace(task, video=facts.video, keys=facts.keys), dict(facts.metrics))
         folder = self.storage.partial(task.video_id)

@@ -17,11 +17,11 @@ from miner_assets.logic.batching import in_batches
 from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources.deadline import timed_out
-from miner_resources.errors import MinerError, TimedOut
+from miner_resources.errors import DamagedPicture, InvalidData, MinerError, TimedOut
 from miner_resources.images import read_image
 from miner_resources.records import Rgb, Stage
 from miner_resources.storage import ArtifactKeys
-from miner_resources.tables import read_keys, read_table
+from miner_resources.tables import read_keys, read_table, write_table
 
 CONFIG_SECTIONS: Final = {Stage.FILTER: "filter", Stage.EMBED: "dedup", Stage.DETECT: "detection"}
 LOADERS: Final = max(2, min(8, os.cpu_count() or 2))
@@ -108,7 +108,25 @@ class FrameStage(ABC, Generic[L, R]):
             yield plan, plan.frames.select(pl.all().gather(plan.missing)).to_dicts()
 
     def _load(self, frame: dict[str, Any]) -> L:
-        return self.load(read_image(self.storage.root / frame["path"]), frame)
+        try:
+            picture = read_image(self.storage.root / frame["path"])
+        except InvalidData as error:
+            self._mark_as_stale(frame["video_id"])
+            remedy = "run again: the frames of this video are extracted anew"
+            raise DamagedPicture(error.message, remedy=remedy) from error
+        return self.load(picture, frame)
+
+    def _mark_as_stale(self, video_id: str) -> None:
+        """Frames and their selection count as made with other settings; what is there stays readable till then.
+
+        Selected and unique frames are other names of the same files, so they are linked anew as well.
+        """
+        for path in (self.storage.frames_table(video_id), self.storage.scores_table(video_id)):
+            if path.exists():
+                table = read_table(path)
+                with self.storage.publish_file(path) as target:
+                    write_table(target, table, ArtifactKeys("", ""))
+        self.storage.discard(self.storage.linked_version)
 
     def _infer(self, batch: list[L]) -> Sequence[R]:
         rows = self.infer(batch)

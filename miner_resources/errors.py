@@ -61,6 +61,12 @@ class InvalidData(MinerError):
     """Data breaks its contract: wrong columns, wrong shapes, an unreadable artifact."""
 
 
+class DamagedPicture(InvalidData):
+    """A picture that was whole once cannot be read. Its frames are marked as missing, so that another run mends it."""
+
+    retryable = True
+
+
 class CorruptMedia(MinerError):
     """The bytes are no video that can be decoded: damaged, truncated, without pictures, or another kind of file."""
 

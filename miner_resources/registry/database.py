@@ -21,11 +21,15 @@ from miner_resources.storage import Storage
 SCHEMA_VERSION: Final = 2
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+_SIGNS_OF_DAMAGE = ("not a valid DuckDB database file", "Corrupt database file", "does not match stored checksum")
 _REBUILD = "run `video-miner registry rebuild`: it makes the registry again from the artifacts"
 
 
 class DamagedRegistry(InvalidData):
     """The registry cannot be read; it can be rebuilt."""
+
+    bytes_are_broken: bool = False
+    """Whether DuckDB says that the file itself is broken, as against one that may not be opened or is not ours."""
 
 
 class RegistryDatabase:
@@ -142,7 +146,9 @@ class RegistryDatabase:
             )
 
     def _fail(self, error: duckdb.Error) -> NoReturn:
-        raise DamagedRegistry(f"{self.storage.registry} cannot be used: {error}", remedy=_REBUILD) from error
+        damaged = DamagedRegistry(f"{self.storage.registry} cannot be used: {error}", remedy=_REBUILD)
+        damaged.bytes_are_broken = any(sign in str(error) for sign in _SIGNS_OF_DAMAGE)
+        raise damaged from error
 
 
 @contextmanager

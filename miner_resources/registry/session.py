@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import duckdb
 
 from miner_resources.events import Event, pending, publish, settle
-from miner_resources.registry.database import RegistryDatabase, transaction
+from miner_resources.registry.database import DamagedRegistry, RegistryDatabase, transaction
 from miner_resources.registry.rebuild import rebuild_registry
 from miner_resources.registry.records import RebuildReport
 from miner_resources.registry.rows import load_ledger, save_ledger
@@ -65,13 +65,23 @@ class CatalogSession:
 
     @contextmanager
     def open(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        """A connection behind the lock; a registry that is missing is made first, from what there is."""
-        with self._database.lock():
+        """A connection behind the lock; a registry that is missing or broken is made first, from what there is."""
+        with self._database.lock(), ExitStack() as stack:
             if not self.storage.registry.exists():
-                for problem in rebuild_registry(self._database).problems:
-                    _log.warning("making a new registry: %s", problem)
-            with self._database.connection(read_only=read_only) as connection:
-                yield connection
+                self._make_again()
+            try:
+                connection = stack.enter_context(self._database.connection(read_only=read_only))
+            except DamagedRegistry as error:
+                if not error.bytes_are_broken:
+                    raise
+                _log.warning("%s: it is set aside and made again from the artifacts", error.message)
+                self._make_again()
+                connection = stack.enter_context(self._database.connection(read_only=read_only))
+            yield connection
+
+    def _make_again(self) -> None:
+        for problem in rebuild_registry(self._database).problems:
+            _log.warning("making a new registry: %s", problem)
 
     @contextmanager
     def reading(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
