@@ -4,6 +4,7 @@ Modules of commands import what takes long (dagster, torch, polars, pydantic) in
 `--help` reads all of them.
 """
 
+import errno
 import functools
 import os
 import sys
@@ -15,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from miner_resources.errors import ConfigError, MinerError
+from miner_resources.errors import ConfigError, MinerError, NotConfigured
 
 if TYPE_CHECKING:
     from miner_resources.config import MinerConfig
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SOME_FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
+DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
 
 out = Console()
 err = Console(stderr=True)
@@ -54,10 +56,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except MinerError as error:
-            if kwargs.get("verbose"):
-                err.print_exception()
-            err.print(f"[red]error:[/red] {escape(error.message)}", highlight=False, soft_wrap=True)
-            err.print(f"[yellow]what to do:[/yellow] {escape(error.remedy)}", highlight=False, soft_wrap=True)
+            _tell(error, traceback=bool(kwargs.get("verbose")))
             raise typer.Exit(WRONG_USAGE if isinstance(error, ConfigError) else SOME_FAILED) from None
         except KeyboardInterrupt:
             err.print("\nstopped; what is finished is kept. Run the same command again to go on.")
@@ -65,8 +64,24 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno not in DISK_TROUBLE:
+                raise
+            said = NotConfigured(
+                f"{error.filename or 'the disk'}: {error.strerror}",
+                remedy="free some space, or see to it that the folder may be written to; then run the same again",
+            )
+            _tell(said, traceback=bool(kwargs.get("verbose")))
+            raise typer.Exit(SOME_FAILED) from None
 
     return wrapped
+
+
+def _tell(error: MinerError, *, traceback: bool) -> None:
+    if traceback:
+        err.print_exception()
+    err.print(f"[red]error:[/red] {escape(error.message)}", highlight=False, soft_wrap=True)
+    err.print(f"[yellow]what to do:[/yellow] {escape(error.remedy)}", highlight=False, soft_wrap=True)
 
 
 def project_config(output: Path | None, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> "MinerConfig":
