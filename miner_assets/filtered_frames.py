@@ -123,11 +123,12 @@ class FilterStage(FrameStage[Rgb, Floats]):
         """(video_id, frame_index, feature) of the frames that have one, by frame index."""
         wanted = plan.frames.select("video_id", "frame_index")
         parts: list[pl.DataFrame] = []
+        new = wanted.select(pl.all().gather(plan.missing))
         if (old := self._old_features(plan.task.video_id)) is not None:
-            parts.append(old.join(wanted, on="frame_index", how="semi"))
+            # Not those that were just computed: another run may have put them there meanwhile.
+            parts.append(old.join(wanted, on="frame_index", how="semi").join(new, on="frame_index", how="anti"))
         if rows:
             vectors = np.stack(rows)
-            new = wanted.select(pl.all().gather(plan.missing))
             parts.append(new.with_columns(feature=pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))))
         if not parts:
             return wanted.clear().with_columns(feature=pl.Series([], dtype=pl.Array(pl.Float32, 1)))
