@@ -4,15 +4,17 @@ For every video of the run it decides what is missing, lets the stage compute an
 (`stage_log.py`) and goes on: a video that fails is recorded with its reason and the others are not touched.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from miner_assets.backfill import queued_sisters
 from miner_assets.checks import evaluate
+from miner_assets.claims import Claims
 from miner_assets.stage_log import ALL_STAGES_JOB, StageLog
 from miner_assets.video_stage import Outcome, Task, VideoStage
 from miner_assets.workspace import Workspace
@@ -20,6 +22,8 @@ from miner_resources.errors import MinerError, NotFound
 from miner_resources.records import VIDEO_STAGES, Stage, Video
 from miner_resources.registry.ledger import SKIPPED, WAITING
 from miner_resources.storage import ArtifactKeys
+
+PAUSE_S: Final = 1.0
 
 
 def run_stage(
@@ -63,9 +67,21 @@ def work_through(
         also: asked for videos of other runs to do as well, if there is work at all; they cannot fail this run.
     """
     workspace.storage.clean_temporary()
-    tasks = _plan(log, workspace, stage, keys)
-    if tasks and not stage.force:
-        tasks += _taken_along(workspace, stage, also())
+    workspace.listener.started(stage.stage, len(keys))
+    left = keys
+    while left:
+        with Claims(workspace.storage.claims(stage.stage)) as claims:
+            tasks, busy = _plan(log, workspace, stage, left, claims)
+            if tasks and not stage.force:
+                tasks += _taken_along(workspace, stage, [key for key in also() if claims.take(key)])
+            _work(log, stage, tasks)
+        if busy and len(busy) == len(left):
+            log.context.log.info("%d videos are being worked on by another run: waiting for it", len(busy))
+            time.sleep(PAUSE_S)
+        left = busy
+
+
+def _work(log: StageLog, stage: VideoStage, tasks: Sequence[Task]) -> None:
     try:
         for outcome in stage.work(tasks):
             log.record(outcome)
@@ -76,12 +92,18 @@ def work_through(
     log.fold()
 
 
-def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:
+def _plan(
+    log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence[str], claims: Claims
+) -> tuple[list[Task], list[str]]:
+    """What is to be computed, and the videos that another process works on just now."""
     videos = {video.video_id: video for video in workspace.catalog.videos(ids=keys)}
-    workspace.listener.started(stage.stage, len(keys))
     absent = _not_downloaded(workspace, keys) if stage.stage is not Stage.DOWNLOAD else {}
     tasks: list[Task] = []
+    busy: list[str] = []
     for key in keys:
+        if not claims.take(key):
+            busy.append(key)
+            continue
         video = videos.get(key) or Video(video_id=key, url="", added_at=datetime.now(UTC))
         try:
             if key not in videos:
@@ -98,11 +120,12 @@ def _plan(log: StageLog, workspace: Workspace, stage: VideoStage, keys: Sequence
                 log.record(Outcome(Task(video, ArtifactKeys("", "")), error=error))
             continue
         if done:
+            claims.give_back(key)
             log.reused(task)
         else:
             tasks.append(task)
     _set_busy(workspace, stage, tasks)
-    return tasks
+    return tasks, busy
 
 
 def _taken_along(workspace: Workspace, stage: VideoStage, keys: Sequence[str]) -> list[Task]:

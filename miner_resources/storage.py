@@ -123,6 +123,10 @@ class Storage:
             yield
             path.unlink(missing_ok=True)
 
+    def claims(self, stage: Stage) -> Path:
+        """File by which processes tell each other which videos of a stage they work on."""
+        return self.root / ".claims" / stage.value
+
     def raw_frames(self, video_id: str) -> Path:
         """Folder of the sampled frames and `frames.parquet`."""
         return self.root / "frames_raw" / check_video_id(video_id)
