@@ -313,12 +313,22 @@ def test_a_newer_schema_is_left_alone(storage, catalog):
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"garbage" * 5000])
-def test_a_damaged_registry_is_named_with_its_remedy(storage, catalog, content):
-    catalog.keywords()
+def test_a_damaged_registry_is_set_aside_and_made_again(storage, catalog, content, caplog):
+    catalog.add_videos([a_video("a")])
     storage.registry.write_bytes(content)
+    assert [video.video_id for video in catalog.videos()] == ["a"]
+    assert "cannot be used" in caplog.text
+    assert storage.registry.with_name("registry.damaged.duckdb").read_bytes() == content
+
+
+def test_a_registry_of_somebody_else_is_named_and_left_alone(storage, catalog):
+    storage.root.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(storage.registry) as connection:
+        connection.execute("CREATE TABLE theirs (x INTEGER)")
     with pytest.raises(InvalidData, match="cannot be used") as caught:
         catalog.videos()
     assert "registry rebuild" in caught.value.remedy
+    assert plain(storage, "SELECT count(*) FROM theirs") == [(0,)]
 
 
 def hold_connection(path, ready, done):

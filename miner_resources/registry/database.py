@@ -146,7 +146,8 @@ class RegistryDatabase:
             )
 
     def _fail(self, error: duckdb.Error) -> NoReturn:
-        damaged = DamagedRegistry(f"{self.storage.registry} cannot be used: {error}", remedy=_REBUILD)
+        reason = str(error).split("\n", 1)[0]
+        damaged = DamagedRegistry(f"{self.storage.registry} cannot be used: {reason}", remedy=_REBUILD)
         damaged.bytes_are_broken = any(sign in str(error) for sign in _SIGNS_OF_DAMAGE)
         raise damaged from error
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import duckdb
 import pytest
 import trustme
 import yaml
@@ -303,6 +304,7 @@ def test_no_project_is_made_by_asking(doctor: Doctor, output: Path) -> None:
 def test_registry_that_cannot_be_read(doctor: Doctor, output: Path) -> None:
     storage = Storage(output)
     output.mkdir()
-    storage.registry.write_bytes(b"no registry" * 1000)
+    with duckdb.connect(storage.registry) as connection:
+        connection.execute("CREATE TABLE theirs (x INTEGER)")
     text = doctor(code=1)
     assert line_with("registry rebuild", text).startswith("fail ")

@@ -20,6 +20,7 @@ from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.config_files import to_yaml
 from miner_resources.errors import InvalidData, NotFound
+from tests.assets.pipelines import dagster_home
 
 Mined = tuple[MinerConfig, PipelineRun]
 
@@ -151,7 +152,8 @@ def test_frames_that_are_mined_later_are_found(copy: MinerConfig) -> None:
 def test_what_is_taken_down_is_no_longer_found(copy: MinerConfig) -> None:
     search = FrameSearch(Workspace.open(copy))
     first = search.by_text("red circle", 1)[0].video_id
-    result = CliRunner().invoke(app, ["registry", "remove", first, "--yes", "--output", str(copy.output_dir)])
+    with dagster_home(copy.output_dir):
+        result = CliRunner().invoke(app, ["registry", "remove", first, "--yes", "--output", str(copy.output_dir)])
     assert result.exit_code == 0, result.output
     assert first not in {match.video_id for match in search.by_text("red circle", 50)}
 
