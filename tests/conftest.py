@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ os.environ["COLUMNS"] = "200"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _status = 0
+_module: Path | None = None
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,19 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between the attempts of one request."""
     monkeypatch.setattr("miner_resources.web.client.FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr("miner_resources.web.fetch.FIRST_PAUSE_S", 0.01)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin each module without what the last one, in this process, has left in the environment.
+
+    Opening a project in a test leaves its Dagster home there, which a program that a later test starts would take.
+    """
+    global _module
+    if item.path != _module:
+        _module = item.path
+        for name in ("DAGSTER_HOME", "VIDEO_MINER_PICTURES"):
+            os.environ.pop(name, None)
 
 
 def pytest_xdist_auto_num_workers() -> int:
