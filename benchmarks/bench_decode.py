@@ -12,7 +12,6 @@ PyAV's own filter graph stands in for it. Frames are compared pixel by pixel wit
 import argparse
 import io
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ import av
 import numpy as np
 from clips import KINDS, clip
 
-from benchmarks.harness import Result, finish
+from benchmarks.harness import Result, clocked, finish, median_ratio
 from miner_assets.logic.sampling import choose_frames
 from miner_resources.images import encode_image
 from miner_resources.video_index import read_index
@@ -38,18 +37,6 @@ from miner_resources.video_reader import decode_frames
 AGAINST_ALL = {"h264": 0.60, "h264-nob": 0.80, "vp9": 0.65, "vp9-2s": 0.65, "av1": 0.70}
 AGAINST_FFMPEG = {"h264": 0.60, "vp9": 0.80, "vp9-2s": 0.80, "av1": 0.90}
 KEYFRAMES = 0.20
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Of this process with all threads, and of its children."""
-    before = _used()
-    work()
-    return _used() - before
-
-
-def _used() -> float:
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def ours(path: Path, folder: Path, strategy: str = "time") -> None:
@@ -151,13 +138,8 @@ def measure(path: Path, rounds: int, program: str | None) -> dict[str, list[floa
     for _ in range(rounds):
         for name, method in methods.items():
             with tempfile.TemporaryDirectory() as folder:
-                seconds[name].append(cpu_seconds(lambda method=method, folder=folder: method(path, Path(folder))))
+                seconds[name].append(clocked(lambda method=method, folder=folder: method(path, Path(folder))).cpu)
     return seconds
-
-
-def ratio(seconds: dict[str, list[float]], method: str, baseline: str) -> float:
-    """Median of the ratios within a round."""
-    return statistics.median(mine / other for mine, other in zip(seconds[method], seconds[baseline], strict=True))
 
 
 def results(name: str, rounds: int, program: str | None) -> Iterator[Result]:
@@ -168,19 +150,21 @@ def results(name: str, rounds: int, program: str | None) -> Iterator[Result]:
     ours_s, all_s, ffmpeg_s = (statistics.median(seconds[each]) for each in ("ours", "all", "ffmpeg"))
     yield Result(
         f"{label}: ours ÷ decode all + PIL",
-        ratio(seconds, "ours", "all"),
+        median_ratio(seconds, "ours", "all"),
         AGAINST_ALL[name],
         "at most",
-        detail=f"{ours_s:.2f} and {all_s:.2f} s; beside one thread {ratio(seconds, 'ours', 'one thread'):.2f}",
+        detail=f"{ours_s:.2f} and {all_s:.2f} s; beside one thread {median_ratio(seconds, 'ours', 'one thread'):.2f}",
     )
     yield Result(
         f"{label}: ours ÷ {'`ffmpeg -vf fps=1`' if program else 'PyAV with the filter fps=1'}",
-        ratio(seconds, "ours", "ffmpeg"),
+        median_ratio(seconds, "ours", "ffmpeg"),
         AGAINST_FFMPEG.get(name),
         "at most",
         detail=f"{ffmpeg_s:.2f} s",
     )
-    yield Result(f"{label}: `keyframe` ÷ decode only", ratio(seconds, "keyframes", "decode only"), KEYFRAMES, "at most")
+    yield Result(
+        f"{label}: `keyframe` ÷ decode only", median_ratio(seconds, "keyframes", "decode only"), KEYFRAMES, "at most"
+    )
     yield Result(f"{label}: frames that differ from a full decode", different(path), 0, "at most")
 
 

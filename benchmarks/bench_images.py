@@ -28,7 +28,7 @@ import torch
 from clips import FPS, clip
 from PIL import Image
 
-from benchmarks.harness import Result, finish
+from benchmarks.harness import Result, finish, median_ratio
 from miner_resources.images import decode_image, encode_image
 from miner_resources.models.preprocess import Square
 from miner_resources.records import Rgb
@@ -83,11 +83,6 @@ def in_turns(
     return times
 
 
-def ratio(times: dict[str, list[float]], name: str, baseline: str) -> float:
-    """Median of the ratios within a round."""
-    return statistics.median(mine / other for mine, other in zip(times[name], times[baseline], strict=True))
-
-
 def readers(size: int, mode: str) -> dict[str, Callable[[Sample], Rgb]]:
     """Ways to a model's input; the first is the baseline."""
     resize = Square(size=size, mode=mode, mean=(0.5,) * 3, std=(0.5,) * 3).resize
@@ -117,7 +112,7 @@ def written(frames: Sequence[Sample], rounds: int) -> Result:
     size = statistics.mean(len(frame.jpeg) for frame in frames) / 1000
     return Result(
         "write a frame: ours ÷ `to_image` + Pillow",
-        ratio(times, "ours", "Pillow"),
+        median_ratio(times, "ours", "Pillow"),
         WRITE_GOAL,
         "at most",
         detail=f"{ours_ms:.1f} and {pillow_ms:.1f} ms; {len(frames)} frames, {size:.0f} kB each as JPEG",
@@ -135,7 +130,7 @@ def read(frames: Sequence[Sample], rounds: int, size: int, mode: str) -> Iterato
         spent, pillow_ms = statistics.median(times[name]), statistics.median(times["Pillow"])
         goal = READ_GOAL if ours else None
         detail = f"{spent:.1f} and {pillow_ms:.1f} ms"
-        yield Result(f"{what} ÷ Pillow", ratio(times, name, "Pillow"), goal, "at most", detail=detail)
+        yield Result(f"{what} ÷ Pillow", median_ratio(times, name, "Pillow"), goal, "at most", detail=detail)
         detail = f"mean {apart.mean():.3f}; {(apart > 1).mean():.3%} beyond one"
         yield Result(
             f"{what}: levels from Pillow's", int(apart.max()), LEVELS_GOAL if ours else None, "at most", detail=detail

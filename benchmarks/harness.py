@@ -7,9 +7,10 @@ To write one: make a file `bench_NAME.py` that makes its own inputs, measures a 
 import json
 import os
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
@@ -100,6 +101,11 @@ def clocked(call: Callable[[], Any]) -> Seconds:
     wall, cpu = time.perf_counter(), _cpu_seconds()
     call()
     return Seconds(time.perf_counter() - wall, _cpu_seconds() - cpu)
+
+
+def median_ratio(rounds: Mapping[str, Sequence[float]], name: str, baseline: str) -> float:
+    """Median of the ratios within a round, of what was measured in turns."""
+    return statistics.median(mine / other for mine, other in zip(rounds[name], rounds[baseline], strict=True))
 
 
 def _cpu_seconds() -> float:

@@ -1,6 +1,5 @@
 """Putting the dataset together: unique frames and their boxes as COCO, splits that do not leak, pictures to look at."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -277,8 +276,8 @@ class DatasetStep:
         )
         with self.storage.publish_file(folder / CARD) as target:
             target.write_text(dataset_card(facts), encoding="utf-8")
-        digest = hashlib.sha256(self.storage.annotations.read_bytes()).hexdigest()
-        described = croissant(facts, self.storage.version(report.version).relative_to(folder).as_posix(), digest)
+        place = self.storage.version(report.version).relative_to(folder).as_posix()
+        described = croissant(facts, place, content_hash(self.storage.annotations))
         with self.storage.publish_file(folder / CROISSANT) as target:
             target.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         # Last: while it is not there, or an older one is, the next run writes everything again.

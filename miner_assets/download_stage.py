@@ -3,7 +3,6 @@
 How a download can end, and what a later try may change, is decided here; `web/fetch.py` fetches.
 """
 
-import errno
 import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
 from miner_resources.config_sections import DownloadConfig
-from miner_resources.errors import InvalidData, MinerError, NotConfigured, NotFound, Waiting
+from miner_resources.errors import FULL_OR_LOCKED, InvalidData, MinerError, NotConfigured, NotFound, Waiting
 from miner_resources.locks import LockBusy
 from miner_resources.records import Json, Stage, StageRecord, Video
 from miner_resources.registry.ledger import FAILED, SKIPPED
@@ -122,7 +121,7 @@ class DownloadStage:
         except MinerError as error:
             return self._failed(task, error)
         except OSError as error:
-            if error.errno in OUR_DISK:
+            if error.errno in FULL_OR_LOCKED:
                 raise NotConfigured(
                     f"{self.storage.root} cannot be written to: {error.strerror}",
                     remedy="free some space or mend the disk, then run again",
@@ -230,7 +229,6 @@ SCREENED_TOGETHER: Final = 50
 """Videos whose storyboards are looked at before the best of them is downloaded."""
 
 MOMENT_S: Final = 60.0
-OUR_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 REPORTED: Final = ("format_id", "formats_offered", "ai_upscaled_offered", "degraded")
 """Facts about the site's file that are shown with the asset."""

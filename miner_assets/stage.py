@@ -75,7 +75,7 @@ def work_through(
             if tasks and not stage.force:
                 tasks += _taken_along(workspace, stage, [key for key in also() if claims.take(key)])
             _work(log, stage, tasks)
-        if busy and len(busy) == len(left):
+        if len(busy) == len(left):
             log.context.log.info("%d videos are being worked on by another run: waiting for it", len(busy))
             time.sleep(PAUSE_S)
         left = busy

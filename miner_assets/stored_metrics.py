@@ -4,12 +4,10 @@ A run that is killed between putting an artifact in place and reporting it leave
 of. The next run uses it, and takes its numbers from here.
 """
 
-from typing import cast
-
 from miner_resources.records import Json, Stage
-from miner_resources.registry.record_json import read_json
+from miner_resources.registry.record_json import metrics_of
 from miner_resources.storage import Storage
-from miner_resources.tables import METRICS, read_metadata
+from miner_resources.tables import read_metadata
 from miner_resources.video_facts import read_facts
 
 
@@ -29,4 +27,4 @@ def stored_metrics(storage: Storage, stage: Stage, video_id: str) -> dict[str, J
         Stage.DETECT: storage.detections_table,
     }
     path = tables[stage](video_id)
-    return cast("dict[str, Json]", read_json(read_metadata(path).get(METRICS, "{}").encode(), where=str(path)))
+    return metrics_of(read_metadata(path), path)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from miner_assets.logic.threshold_grid import KEPT, KEYS, Counted
 from miner_assets.score_chart import DIM, GRID, INK, font
-from miner_resources.palette import OKABE_ITO, Color
+from miner_resources.palette import OKABE_ITO, SHEET, Color
 from miner_resources.records import Rgb
 
 WIDTH: Final = 1100
@@ -17,7 +17,6 @@ _PANEL: Final = 270
 _SIDE: Final = 64
 _TOP: Final = 46
 _FOOT: Final = 34
-_SHEET: Final[Color] = (24, 26, 31)
 _COLORS: Final[tuple[Color, ...]] = (OKABE_ITO[1], OKABE_ITO[2], OKABE_ITO[0])
 
 
@@ -28,7 +27,7 @@ def threshold_chart(counted: Mapping[str, Sequence[Counted]]) -> Rgb:
         counted: axis → its rows, ascending. Counts are on a log scale; a hollow mark is an estimate or a lower bound.
     """
     axes = {axis: rows for axis, rows in counted.items() if rows}
-    image = Image.new("RGB", (WIDTH, _PANEL * len(axes)), _SHEET)
+    image = Image.new("RGB", (WIDTH, _PANEL * len(axes)), SHEET)
     draw = ImageDraw.Draw(image)
     for place, (axis, rows) in enumerate(axes.items()):
         _Panel(draw, place * _PANEL, rows).draw(axis)
@@ -93,7 +92,7 @@ class _Panel:
         ]
         self._draw.line([(x, y) for x, y, _ in known], color, 2)
         for x, y, exact in known:
-            self._draw.ellipse((x - 4, y - 4, x + 4, y + 4), color if exact else _SHEET, color, 2)
+            self._draw.ellipse((x - 4, y - 4, x + 4, y + 4), color if exact else SHEET, color, 2)
             self._taken.append((x - 4, y - 4, x + 4, y + 4))
 
     def _label(self, counts: Sequence[int | None], color: Color) -> None:
@@ -106,7 +105,7 @@ class _Panel:
             half = font(12).getlength(text) / 2 + 3
             for middle in (y - 14, y + 14):
                 if self._is_free(box := (x - half, middle - 7, x + half, middle + 7)):
-                    self._draw.rectangle(box, _SHEET)
+                    self._draw.rectangle(box, SHEET)
                     self._draw.text((x, middle), text, color, font(12), anchor="mm")
                     before = count
                     break

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 
 from miner_assets.logic.threshold_preview import ABOVE, BELOW, VETOED, ClassPreview, ShownFrame, ThresholdPreview
 from miner_assets.score_chart import DIM, GRID, INK, SIDES, draw_chart, font
-from miner_resources.images import Color, encode_image
+from miner_resources.images import encode_image
+from miner_resources.palette import SHEET, Color
 from miner_resources.records import Rgb, Stage
 from miner_resources.storage import Storage
 from miner_resources.thumbnails import read_thumbnail
@@ -20,7 +21,6 @@ from miner_resources.thumbnails import read_thumbnail
 WIDTH: Final = 1200
 COLUMNS: Final = 4
 
-_SHEET: Final[Color] = (24, 26, 31)
 _MARGIN: Final = 16
 _GAP: Final = 8
 _CHART: Final = 372
@@ -61,7 +61,7 @@ def threshold_sheet(title: str, preview: ThresholdPreview, frames: pl.DataFrame,
     for counted in classes:
         found = [(shown, pictures.get((shown.video_id, shown.frame_index))) for shown in counted.shown]
         blocks.append(_block(counted, [_Tile(shown, *picture) for shown, picture in found if picture]))
-    sheet = Image.new("RGB", (WIDTH, sum(block.height + _MARGIN for block in blocks)), _SHEET)
+    sheet = Image.new("RGB", (WIDTH, sum(block.height + _MARGIN for block in blocks)), SHEET)
     top = _MARGIN // 2
     for block in blocks:
         sheet.paste(block, (0, top))
@@ -114,7 +114,7 @@ def _read(
 
 
 def _header(title: str, preview: ThresholdPreview) -> Image.Image:
-    block = Image.new("RGB", (WIDTH, 50), _SHEET)
+    block = Image.new("RGB", (WIDTH, 50), SHEET)
     draw = ImageDraw.Draw(block)
     title = _shortened(title, WIDTH // 2 - _MARGIN, 20)
     draw.text((_MARGIN, 12), title, INK, font(20), anchor="lm")
@@ -144,7 +144,7 @@ def _block(counted: ClassPreview, tiles: Sequence[_Tile]) -> Image.Image:
     rows = math.ceil(len(tiles) / COLUMNS)
     least, most = _CHART_HEIGHTS
     chart = min(max(rows * step - _GAP, least), most)
-    block = Image.new("RGB", (WIDTH, _TITLE + max(rows * step - _GAP, chart)), _SHEET)
+    block = Image.new("RGB", (WIDTH, _TITLE + max(rows * step - _GAP, chart)), SHEET)
     draw = ImageDraw.Draw(block)
     draw.line((_MARGIN, 0, WIDTH - _MARGIN, 0), GRID)
     _draw_title(draw, counted)

@@ -5,9 +5,13 @@ value, never a secret; `remedy` says what to do next. Stages store both in the r
 `retryable`.
 """
 
+import errno
 import re
 from datetime import datetime
 from typing import Final
+
+FULL_OR_LOCKED: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What the system says of a disk that is full or may not be written to: no fault of any video."""
 
 _USER_INFO: Final = re.compile(r"(?<=//)[^/\s?#@]*(:[^/\s?#]*)?@")
 _SECRET: Final = re.compile(

@@ -17,7 +17,7 @@ import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
 from miner_resources.errors import InvalidData
-from miner_resources.palette import Color
+from miner_resources.palette import SHEET, Color
 from miner_resources.records import Rgb
 from miner_resources.vocabulary import ImageFormat
 
@@ -42,7 +42,6 @@ _FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 _UNREADABLE: Final = (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-_SHEET: Final[Color] = (24, 26, 31)
 _CAPTION: Final[Color] = (225, 228, 234)
 _BLACK: Final[Color] = (0, 0, 0)
 _TALLEST_TILE: Final = 1.25
@@ -178,7 +177,7 @@ def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile
     gap = max(6, tile_width // 24)
     rows = [_sheet_row(tiles[start : start + columns], tile_width, gap) for start in range(0, len(tiles), columns)]
     height = gap + sum(row.height + gap for row in rows)
-    sheet = Image.new("RGB", (gap + min(columns, len(tiles)) * (tile_width + gap), height), _SHEET)
+    sheet = Image.new("RGB", (gap + min(columns, len(tiles)) * (tile_width + gap), height), SHEET)
     top = gap
     for row in rows:
         sheet.paste(row, (gap, top))
@@ -236,7 +235,7 @@ def _sheet_row(tiles: Sequence[tuple[Rgb, str, bool]], tile_width: int, gap: int
     inner_height = max(1, round(inner * min(_TALLEST_TILE, tallest)))
     tile_height = inner_height + 2 * border
     width, height = len(tiles) * (tile_width + gap) - gap, tile_height + math.ceil(font.size * 1.7)
-    row = Image.new("RGB", (width, height), _SHEET)
+    row = Image.new("RGB", (width, height), SHEET)
     draw = ImageDraw.Draw(row)
     for left, (rgb, caption, kept) in zip(range(0, width, tile_width + gap), tiles, strict=True):
         draw.rectangle((left, 0, left + tile_width - 1, tile_height - 1), _BLACK, KEPT if kept else DROPPED, border)

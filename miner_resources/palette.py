@@ -10,6 +10,9 @@ from typing import Final
 
 Color = tuple[int, int, int]
 
+SHEET: Final[Color] = (24, 26, 31)
+"""The ground of contact sheets and charts."""
+
 OKABE_ITO: Final[tuple[Color, ...]] = (
     (230, 159, 0),
     (86, 180, 233),

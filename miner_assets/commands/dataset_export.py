@@ -102,9 +102,7 @@ def _snapshot(config: "MinerConfig", source: Path | None, version: str | None) -
     from miner_assets.workspace import Workspace
 
     workspace = Workspace.open(config)
-    if version is not None:
-        folder = DatasetVersions(workspace.storage).find(version).folder
-        return read_snapshot(folder / "annotations.json", folder / "images")
-    if source is None:
+    folder = DatasetVersions(workspace.storage).find(version).folder if version is not None else source
+    if folder is None:
         return current_dataset(workspace)
-    return read_snapshot(source / "annotations.json", source / "images")
+    return read_snapshot(folder / "annotations.json", folder / "images")

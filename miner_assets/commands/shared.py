@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from miner_resources.errors import ConfigError, MinerError, NotConfigured
+from miner_resources.errors import FULL_OR_LOCKED, ConfigError, MinerError, NotConfigured
 
 if TYPE_CHECKING:
     from miner_resources.config import MinerConfig
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOME_FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
-DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
+DISK_TROUBLE: Final = FULL_OR_LOCKED | {errno.EACCES, errno.EIO}
 
 out = Console()
 err = Console(stderr=True)

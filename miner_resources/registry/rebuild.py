@@ -20,7 +20,7 @@ from miner_resources.records import VIDEO_STAGES, Json, Stage, StageRecord, Stat
 from miner_resources.registry.database import DamagedRegistry, RegistryDatabase, transaction
 from miner_resources.registry.ledger import DONE, Ledger
 from miner_resources.registry.pools import load_pools, save_pool
-from miner_resources.registry.record_json import Fields, read_json, to_json, video_from_json
+from miner_resources.registry.record_json import Fields, metrics_of, read_json, to_json, video_from_json
 from miner_resources.registry.records import Keyword, RebuildReport, SearchResult
 from miner_resources.registry.rows import (
     save,
@@ -33,7 +33,7 @@ from miner_resources.registry.rows import (
 )
 from miner_resources.registry.views import view_files
 from miner_resources.storage import Storage, check_video_id, link
-from miner_resources.tables import COMPUTE_KEY, DECISION_KEY, METRICS, read_metadata
+from miner_resources.tables import COMPUTE_KEY, DECISION_KEY, read_metadata
 
 _TABLES = {"frames": Stage.EXTRACT, "scores": Stage.FILTER, "embeddings": Stage.EMBED, "detections": Stage.DETECT}
 _INFO_SUFFIX = ".info.json"
@@ -204,9 +204,8 @@ def _table(path: Path, video_id: str, stage: Stage, said: Ledger) -> StageRecord
     metadata = read_metadata(path)
     if not metadata:
         raise InvalidData(f"cannot read {path}", remedy="delete it and run that stage again")
-    metrics = read_json(metadata.get(METRICS, "{}").encode(), where=f"{METRICS} of {path}")
     keys = metadata.get(COMPUTE_KEY), metadata.get(DECISION_KEY)
-    return _completed(_record(path, video_id, stage, keys, cast("dict[str, Json]", metrics)), said)
+    return _completed(_record(path, video_id, stage, keys, metrics_of(metadata, path)), said)
 
 
 def _record(

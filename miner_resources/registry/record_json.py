@@ -10,11 +10,13 @@ import reprlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeGuard, TypeVar, cast
 
 from miner_resources.errors import InvalidData
 from miner_resources.records import Json, Stage, StageRecord, Status, Video
 from miner_resources.storage import check_video_id
+from miner_resources.tables import METRICS
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Value = TypeVar("Value")
@@ -177,6 +179,15 @@ def write_json(value: Json) -> bytes:
         raise InvalidData(
             f"a metric is not a finite number: {error}", remedy="report this bug with the stage"
         ) from error
+
+
+def metrics_of(metadata: Mapping[str, str], path: Path) -> dict[str, Json]:
+    """What a stage counted when it wrote the table `path`, from its metadata; empty where it keeps nothing.
+
+    Raises:
+        InvalidData: it is no JSON object.
+    """
+    return cast("dict[str, Json]", read_json(metadata.get(METRICS, "{}").encode(), where=f"{METRICS} of {path}"))
 
 
 def read_json(data: bytes, *, where: str) -> dict[str, object]:
