@@ -29,7 +29,7 @@ from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, UNIQUE_FRA
 from miner_resources.storage import ArtifactKeys, stable_hash
 from miner_resources.tables import read_keys, read_table
 from miner_resources.video_facts import read_facts
-from miner_resources.video_source import content_hash, utc_now
+from miner_resources.video_source import content_hash
 from miner_resources.web.rights import violation
 
 RECORD: Final = "made_from.json"
@@ -222,7 +222,7 @@ class DatasetStep:
         config["dataset"] = self.config.model_dump(mode="json")
         record = VersionRecord(
             version=content_id(self.storage.annotations),
-            created_at=utc_now().isoformat(timespec="microseconds"),
+            created_at=self.storage.clock.now().isoformat(timespec="microseconds"),
             parent=self._parent(),
             made_with=version("video-miner"),
             config=config,

@@ -55,7 +55,7 @@ def register_inputs(workspace: Workspace) -> Registered:
 
 def register_sources(workspace: Workspace, sources: Sequence[str]) -> Registered:
     """Register the videos behind files, folders and URLs."""
-    config, catalog, now = workspace.config, workspace.catalog, utc_now()
+    config, catalog, now = workspace.config, workspace.catalog, workspace.storage.clock.now()
     found = Registered()
     if not sources:
         return found
@@ -193,7 +193,7 @@ def _search(
     workspace: Workspace, web: WebClient, keyword: str, filters: SearchConfig, settings: str
 ) -> tuple[list[Hit], list[str]]:
     """Search and register; what was found before the site wanted a rest is kept, and not asked for again."""
-    catalog, now = workspace.catalog, utc_now()
+    catalog, now = workspace.catalog, workspace.storage.clock.now()
     row = next((row for row in catalog.keywords() if row.keyword == keyword), None)
     judged: dict[str, str | None] = {video.video_id: None for video in catalog.videos()}
     judged |= dict.fromkeys(catalog.removed_videos())

@@ -7,7 +7,6 @@ For every video of the run it decides what is missing, lets the stage compute an
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -104,7 +103,7 @@ def _plan(
         if not claims.take(key):
             busy.append(key)
             continue
-        video = videos.get(key) or Video(video_id=key, url="", added_at=datetime.now(UTC))
+        video = videos.get(key) or Video(video_id=key, url="", added_at=workspace.storage.clock.now())
         try:
             if key not in videos:
                 raise NotFound(

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
 import dagster as dg
 
-from miner_assets.metadata import Metadata, metadata_of, picture, table
+from miner_assets.metadata import Metadata, explored, metadata_of, picture, table
 from miner_assets.stage_names import asset_key
 from miner_assets.stored_metrics import stored_metrics
 from miner_assets.video_stage import Outcome, Task
@@ -49,7 +48,7 @@ class StageLog:
         self._together = together
         self._left_out = 0
         self._logged: list[tuple[Task, Mapping[str, Json], Path | None]] = []
-        self._started = datetime.now(UTC)
+        self._started = self.workspace.storage.clock.now()
         self._folded_at = time.monotonic()
         self._keys = frozenset(keys)
         self._known = {known.video_id: known for known in workspace.catalog.stage_records(stage=stage, ids=keys)}
@@ -57,7 +56,7 @@ class StageLog:
     def record(self, outcome: Outcome) -> None:
         """Write down a computed or failed task."""
         task, error = outcome.task, outcome.error
-        now = datetime.now(UTC)
+        now = self.workspace.storage.clock.now()
         record = StageRecord(
             video_id=task.video_id,
             stage=self.stage,
@@ -94,7 +93,7 @@ class StageLog:
 
     def reused(self, task: Task) -> None:
         """Write down that an up-to-date artifact is already there."""
-        now = datetime.now(UTC)
+        now = self.workspace.storage.clock.now()
         keys = task.keys
         known = self._known.get(task.video_id)
         if known is not None and (known.status != DONE or ArtifactKeys(*_keys_of(known)) != keys):
@@ -166,7 +165,8 @@ class StageLog:
     def _metadata(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> Metadata:
         url = task.video.url
         source = dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else dg.MetadataValue.text(url)
-        return {**metadata_of(metrics), "source": source, **picture(self.workspace.storage, sample)}
+        links = {"source": source, **explored(f"video/{task.video_id}")}
+        return {**metadata_of(metrics), **links, **picture(self.workspace.storage, sample)}
 
     def _log_partition(self, task: Task, metrics: Mapping[str, Json], sample: Path | None) -> None:
         tags = {"dagster/data_version": task.keys.version}

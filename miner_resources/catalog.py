@@ -8,7 +8,7 @@ that is missing is rebuilt from the artifacts on first use. To add a table: `sch
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from miner_resources.errors import InvalidData
@@ -91,7 +91,7 @@ class Catalog:
         for chunk in _chunks(list(ids)):
             with self._session.writing() as connection:
                 videos = select_videos(connection, f"WHERE video_id {_ANY_OF} AND status <> ?", chunk, status.value)
-                now = datetime.now(UTC)
+                now = self._session.storage.clock.now()
                 if status in _RUNNING:
                     save(connection, "videos", [replace(video, status=status, updated_at=now) for video in videos])
                     videos = [video for video in videos if video.status is Status.SKIPPED]
@@ -160,7 +160,7 @@ class Catalog:
             raise InvalidData(f"max_results of {texts} is {max_results}", remedy="ask for at least 1 result")
         with self._session.writing() as connection:
             known = {row.keyword: row for row in select_keywords(connection)}
-            now = datetime.now(UTC)
+            now = self._session.storage.clock.now()
             # A microsecond apart, so that they stay in the order in which they were given.
             times = [now + timedelta(microseconds=place) for place in range(len(texts))]
             new = zip(texts, times, strict=True)
@@ -205,7 +205,7 @@ class Catalog:
             save(connection, "search_results", unique.values())
             connection.execute(
                 "UPDATE keywords SET last_searched_at = ?, last_settings = ? WHERE keyword = ?",
-                [datetime.now(UTC).replace(tzinfo=None) if complete else None, settings, text],
+                [self._session.storage.clock.now().replace(tzinfo=None) if complete else None, settings, text],
             )
 
     def search_results(self, *, keyword: str | None = None) -> list[SearchResult]:
@@ -228,7 +228,7 @@ class Catalog:
         chosen = [check_video_id(video_id) for video_id in dict.fromkeys(ids)]
         with self._session.writing() as connection:
             before = load_ledger(connection, chosen)
-            now = datetime.now(UTC)
+            now = self._session.storage.clock.now()
             self._session.say(
                 connection, [Removal(video_id=name, removed_at=now) for name in chosen if name not in before.removed]
             )

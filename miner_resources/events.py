@@ -7,7 +7,6 @@ in `_kind`, and how it is read in `_parse`.
 """
 
 import logging
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -78,7 +77,7 @@ def publish(storage: Storage, event: Event) -> SpooledEvent:
         InvalidData: the video id is not safe as a file name, or a metric is not a finite number.
     """
     video_id = check_video_id(event.video_id)
-    time_ns = time.time_ns()
+    time_ns = storage.clock.now_ns()
     name = f"{time_ns:020d}~{_kind(event)}~{video_id}~{uuid.uuid4().hex[:8]}.json"
     spooled = SpooledEvent(storage.events / "new" / name, time_ns, event)
     _write(storage, spooled)
@@ -112,7 +111,9 @@ def settle(storage: Storage, events: Iterable[SpooledEvent]) -> None:
     Two rows of one video are merged as the registry merges them. A removal also deletes what
     other events said about that video, and what is said afterwards is not kept.
     """
-    for spooled in events:
+    settled = list(events)
+    storage.clock.note(max((spooled.time_ns for spooled in settled), default=0))
+    for spooled in settled:
         target = _settled_path(storage, spooled.event)
         if isinstance(spooled.event, Removal):
             _forget(storage, spooled.event.video_id)
@@ -154,7 +155,7 @@ def _forget(storage: Storage, video_id: str) -> None:
 def forget_removals(storage: Storage, video_ids: Iterable[str]) -> None:
     """Delete the tombstones of videos that may come back. Hold the lock of the registry, with all events settled."""
     for video_id in video_ids:
-        _settled_path(storage, Removal(video_id=video_id, removed_at=datetime.now(UTC))).unlink(missing_ok=True)
+        _settled_path(storage, Removal(video_id=video_id, removed_at=storage.clock.now())).unlink(missing_ok=True)
 
 
 def _tombstone(spooled: SpooledEvent) -> Removal:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from miner_resources.clock import Clock
 from miner_resources.errors import InvalidData
 from miner_resources.locks import file_lock
 from miner_resources.vocabulary import Json, Stage
@@ -69,6 +70,7 @@ class Storage:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.clock = Clock(self.events / "latest")
 
     @property
     def registry(self) -> Path:
