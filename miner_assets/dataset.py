@@ -14,7 +14,7 @@ from miner_assets.logic.coco_checks import check_coco, dataset_summary
 from miner_assets.logic.coco_format import Coco, read_coco
 from miner_assets.logic.funnel import COLUMNS
 from miner_assets.logic.splits import duplicate_edges
-from miner_assets.metadata import picture, table
+from miner_assets.metadata import explored, picture, table
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
 from miner_resources.errors import InvalidData
@@ -75,6 +75,7 @@ def dataset(
             "version": step.version(),
             "splits": table(("split", "class", "images", "boxes"), splits),
             "funnel": table(COLUMNS, [row.cells() for row in count_funnel(workspace, coco)]),
+            **explored(),
             "card": dg.MetadataValue.path(workspace.storage.dataset / CARD),
             **picture(workspace.storage, workspace.storage.dataset / "contact_sheet.jpg"),
         },

@@ -14,7 +14,7 @@ from miner_resources.records import Json
 from miner_resources.storage import Storage
 
 ADDRESS: Final = "VIDEO_MINER_PICTURES"
-"""Environment variable: where the pictures of projects are served."""
+"""Environment variable: where the pages of `video-miner explore` are, which also serve pictures."""
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:3001"
 
 PICTURES: Final = (".jpg", ".png", ".webp")
@@ -41,15 +41,24 @@ def picture(storage: Storage, path: Path | None) -> Metadata:
         return {}
     if path.suffix not in PICTURES:
         return {"sample": dg.MetadataValue.path(path)}
-    address = f"{os.environ.get(ADDRESS) or DEFAULT_ADDRESS}/{quote(storage.relative(path))}"
+    address = _address(quote(storage.relative(path)))
     shown = f"[![{path.stem}]({address}?width={PREVIEW_WIDTH})]({address})"
     return {"sample": dg.MetadataValue.path(path), "preview": dg.MetadataValue.md(shown)}
+
+
+def explored(page: str = "") -> Metadata:
+    """A link to a page of `video-miner explore`, such as `video/bikes`, as `video-miner dev` serves it."""
+    return {"explore": dg.MetadataValue.url(_address(page))}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Json]]) -> dg.MetadataValue[Any]:
     """A table, which the UI shows unfolded, unlike Markdown."""
     records = [dg.TableRecord({name: _cell(cell) for name, cell in zip(columns, row, strict=True)}) for row in rows]
     return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+
+
+def _address(path: str) -> str:
+    return f"{os.environ.get(ADDRESS) or DEFAULT_ADDRESS}/{path}"
 
 
 def _value(value: Json) -> dg.MetadataValue[Any]:

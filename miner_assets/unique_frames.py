@@ -12,6 +12,7 @@ import polars as pl
 from miner_assets import column_schemas
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.unique import Known, VideoFrames, decide_across, known_decisions, unique_table
+from miner_assets.metadata import explored
 from miner_assets.stored_vectors import embedder_identity
 from miner_assets.unique_inputs import Input, UniqueInputs
 from miner_assets.unique_links import UniqueLinks
@@ -172,6 +173,7 @@ def unique_frames(
             "computed": result.computed if result else 0,
             "search": result.search if result else "none",
             "videos": len(step.inputs()),
+            **explored("repeats"),
         },
         data_version=dg.DataVersion(step.keys().version),
         check_results=[_added_up(workspace, step, table)],

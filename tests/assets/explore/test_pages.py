@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from miner_assets.definitions import build_definitions
+from miner_assets.instance import open_instance
 from miner_assets.pipeline_run import PipelineRun
+from miner_assets.workspace import Workspace
 from miner_resources.config import MinerConfig
 from miner_resources.storage import Storage
 from tests.assets.explore.conftest import client_of
 from tests.assets.explore.projects import write_project
+from tests.assets.pipelines import dagster_home
 
 PAGES = (
     "/",
@@ -148,3 +152,20 @@ def test_a_mined_project_from_end_to_end(mined: tuple[MinerConfig, PipelineRun])
         assert all(client.get(link).status_code == 200 for link in sorted(links(answer.text))[:25])
     video = next(Storage(config.output_dir).raw_frames("x").parent.iterdir()).name
     assert client.get(f"/media/{video}", headers={"Range": "bytes=0-99"}).status_code == 206
+
+
+def test_what_dagster_shows_leads_to_the_pages(mined: tuple[MinerConfig, PipelineRun]) -> None:
+    config, _ = mined
+    with dagster_home(config.output_dir), open_instance(Storage(config.output_dir)) as instance:
+        keys = build_definitions(Workspace.open(config)).resolve_asset_graph().materializable_asset_keys
+        latest = {key.to_user_string(): instance.get_latest_materialization_event(key) for key in keys}
+    del latest["search_results"]
+    client = client_of(config.output_dir, config=config)
+    for asset, entry in latest.items():
+        assert entry is not None, asset
+        assert entry.asset_materialization is not None
+        address = str(entry.asset_materialization.metadata["explore"].value)
+        assert address.startswith("http://127.0.0.1:3001/")
+        page = client.get(address)
+        assert page.status_code == 200
+        assert (entry.asset_materialization.partition or "") in page.text
