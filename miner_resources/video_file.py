@@ -20,7 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from miner_resources.errors import CorruptMedia, InvalidData, MinerError, NotFound
-from miner_resources.mp4_claims import claimed_samples
+from miner_resources.mp4_claims import Unclear, claimed_samples
 
 CONTAINERS: Final = (
     "mov,matroska,webm,flv,avi,mpegts,mpeg,asf,ogg,rm,ivf,nut,mxf,dv,h264,hevc,mpegvideo,m4v,gif,mp3,wav,aac,flac"
@@ -36,12 +36,34 @@ MAX_PICTURE_BYTES: Final = 80_000_000
 MAX_FRAMES: Final = 5_000_000
 """Of one track: a day at 60 frames a second. The index of so many takes 200 MB, and lists of them a gigabyte."""
 
+MAX_SAMPLES: Final = 2 * MAX_FRAMES
+"""Of all tracks together, sound and subtitles too."""
+
 DOWNLOAD_AGAIN: Final = "delete the file and download the video again"
 CONVERT: Final = "convert it with ffmpeg to MP4 with H.264, or leave this video out"
 
 _HEAD_BYTES = 4096
+_FULL_TRACKS: Final = 4
+"""So many tracks of the largest pictures fit into memory; more of them have to be smaller to be looked at."""
+_PIXELS_TO_COUNT: Final = 64 * 64
+_MOST_BYTES_PER_PIXEL: Final = 8
 _MP4_STARTS: Final = frozenset(
-    {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid", b"udta"}
+    {
+        b"ftyp",
+        b"styp",
+        b"moov",
+        b"moof",
+        b"mdat",
+        b"free",
+        b"skip",
+        b"wide",
+        b"pnot",
+        b"sidx",
+        b"uuid",
+        b"udta",
+        b"junk",
+        b"pict",
+    }
 )
 _NO_MOVIE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
 _STILL_IMAGES: Final = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
@@ -64,7 +86,9 @@ def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
     with _open_container(path, head) as container:
         stream = _choose_stream(path, container)
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        # What no picture has told yet may come with 16 bits and transparency.
+        most = MAX_PIXELS if stream.codec_context.format else MAX_PICTURE_BYTES // _MOST_BYTES_PER_PIXEL
+        stream.codec_context.options = {"max_pixels": str(most)}
         yield container, stream
 
 
@@ -129,18 +153,45 @@ def _kind_of_text(head: bytes) -> str | None:
 
 
 def _open_container(path: Path, head: bytes) -> InputContainer:
-    if head[4:8] in _MP4_STARTS and (count := claimed_samples(path)) > MAX_FRAMES:
-        raise CorruptMedia(
-            f"{path.name} claims {count:,} frames, more than the limit of {MAX_FRAMES:,}",
-            remedy="leave it out; if it is sound, cut it into shorter videos",
-        )
-    # PyAV hands these to the decoders too, which look at a picture or two before any stream can be chosen.
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    is_mp4 = head[4:8] in _MP4_STARTS
+    if is_mp4:
+        _check_claims(path)
+    # Only what was counted may be read as MP4, whatever libav makes of a file that begins otherwise.
+    containers = CONTAINERS if is_mp4 else CONTAINERS.removeprefix("mov,")
+    settings = {"format_whitelist": containers, "protocol_whitelist": "file"}
     try:
-        # "file:" keeps a name such as "a:b.mp4" from being taken for a network protocol.
-        return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        # PyAV lets libav decode a picture or two of every track before any can be chosen, and hands these to the
+        # decoders: first as little as can be, to see how many tracks there are.
+        with _opened(path, {**settings, "max_pixels": str(_PIXELS_TO_COUNT), "probesize": "32"}) as counted:
+            tracks = len(counted.streams.video)
+        most = MAX_PIXELS * _FULL_TRACKS // max(tracks, _FULL_TRACKS)
+        return _opened(path, {**settings, "max_pixels": str(most)})
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _diagnose(path, head, error) from error
+
+
+def _opened(path: Path, options: dict[str, str]) -> InputContainer:
+    # "file:" keeps a name such as "a:b.mp4" from being taken for a network protocol.
+    return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+
+
+def _check_claims(path: Path) -> None:
+    """Refuse an MP4 file whose header would cost more memory than there may be.
+
+    Raises:
+        CorruptMedia: it claims too much, or nobody can tell how much.
+    """
+    remedy = "leave it out; if it is sound, cut it into shorter videos"
+    try:
+        claims = claimed_samples(path)
+    except Unclear as error:
+        raise CorruptMedia(f"{path.name} is refused: {error}", remedy=CONVERT) from error
+    if claims.largest > MAX_FRAMES:
+        message = f"{path.name} claims {claims.largest:,} frames, more than the limit of {MAX_FRAMES:,}"
+        raise CorruptMedia(message, remedy=remedy)
+    if claims.total > MAX_SAMPLES:
+        message = f"{path.name} claims {claims.total:,} samples in all tracks, more than the limit of {MAX_SAMPLES:,}"
+        raise CorruptMedia(message, remedy=remedy)
 
 
 def _diagnose(path: Path, head: bytes, error: Exception) -> MinerError:
@@ -154,7 +205,8 @@ def _diagnose(path: Path, head: bytes, error: Exception) -> MinerError:
     elif head.startswith(b"\x1a\x45\xdf\xa3"):
         message = f"{name} ends inside its header: the download was probably cut off"
     elif isinstance(error, av.error.ArgumentError):
-        return CorruptMedia(f"{name} is in a format that Video Miner does not read", remedy=CONVERT)
+        message = f"{name} is not a video, or in a format that Video Miner does not read"
+        return CorruptMedia(message, remedy=f"{DOWNLOAD_AGAIN}; if that gives the same file, {CONVERT}")
     else:
         message = f"{name} is not a video: unknown kind of data"
     return CorruptMedia(message, remedy=DOWNLOAD_AGAIN)

@@ -226,6 +226,7 @@ def mp4_box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
+TRACK_OF_NO_TIME = mp4_box(b"trak", mp4_box(b"mdia", mp4_box(b"mdhd", b"\xff" * 24)))
 FTYP, MDAT = mp4_box(b"ftyp", b"isom\0\0\2\0"), mp4_box(b"mdat", bytes(40))
 LONG_MDAT = struct.pack(">I4sQ", 1, b"mdat", 24) + bytes(8)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(200)
@@ -241,11 +242,16 @@ FOREIGN = {
     "WebP": (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(50), "a still image (WebP)"),
     "AVIF": (b"\0\0\0\x20ftypavif" + bytes(50), "a still image (AVIF)"),
     "ZIP": (b"PK\x03\x04" + bytes(50), "a ZIP archive"),
-    "random bytes": (bytes(range(128, 256)) * 20, "is not a video: unknown kind of data"),
+    "random bytes": (bytes(range(128, 256)) * 20, "odd.mp4 is not a video, or in a format"),
     "no moov": (FTYP + MDAT, "the video header (moov) of odd.mp4 is missing"),
     "no moov behind a box with a long size": (FTYP + LONG_MDAT + MDAT, "(moov) of odd.mp4 is missing"),
     "box without a size": (FTYP + bytes(40), "the video header (moov) of odd.mp4 is missing"),
-    "damaged moov": (FTYP + MDAT + mp4_box(b"moov", mp4_box(b"cmov", bytes(20))), "(moov) of odd.mp4 is damaged"),
+    "damaged moov": (FTYP + MDAT + mp4_box(b"moov", TRACK_OF_NO_TIME), "(moov) of odd.mp4 is damaged"),
+    "compressed moov": (FTYP + MDAT + mp4_box(b"moov", mp4_box(b"cmov", bytes(20))), "its header is compressed"),
+    "moov behind an unknown box": (
+        mp4_box(b"beep", bytes(8)) + mp4_box(b"moov", bytes(8)),
+        "odd.mp4 is not a video, or",
+    ),
     "empty moov": (FTYP + mp4_box(b"moov", b"") + MDAT, "odd.mp4 has no video stream, and no audio either"),
     "Matroska head": (b"\x1a\x45\xdf\xa3" + bytes(20), "ends inside its header"),
     "bare subtitles": (b"1\n00:00:01,000 --> 00:00:02,000\nHi\n\xff\xfe", "odd.mp4 is"),

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,6 +40,109 @@ def _rewritten(data: bytes, claims: dict[bytes, bytes]) -> bytes:
         body = _rewritten(body, claims) if kind in _CONTAINERS else claims.get(kind, body)
         out += struct.pack(">I4s", len(body) + 8, kind) + body
     return out
+
+
+def boxed(kind: bytes, *parts: bytes) -> bytes:
+    """A box of MP4."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def video_that_hides(path: Path, samples: int, trick: str) -> Path:
+    """`video_that_claims` in ways that libav takes and a plain look at the tables does not show."""
+    data = video_that_claims(path, samples).read_bytes()
+    if trick == "another place":  # libav reads tables wherever they are
+        data = _replaced(data, b"stsz", lambda box: boxed(b"udta", box))
+    elif trick == "two kinds":  # the second one counts; sound of such times would not be counted
+        data = _replaced(data, b"hdlr", lambda box: box.replace(b"vide", b"soun") + box)
+        data = _replaced(data, b"stts", lambda _: boxed(b"stts", struct.pack(">IIII", 0, 1, 1, 1)))
+    elif trick == "compressed":
+        data = _replaced(
+            data,
+            b"moov",
+            lambda box: boxed(
+                b"moov",
+                boxed(
+                    b"cmov",
+                    boxed(b"dcom", b"zlib"),
+                    boxed(b"cmvd", len(box).to_bytes(4, "big"), zlib.compress(box)),
+                ),
+            ),
+        )
+    elif trick == "unknown beginning":
+        data = boxed(b"beep", bytes(8)) + data
+    path.write_bytes(data)
+    return path
+
+
+def video_of_tracks(path: Path, samples: int, tracks: int) -> Path:
+    """`video_that_claims` so many in each of its tracks."""
+
+    def numbered(track: bytes, number: int) -> bytes:
+        at = track.index(b"tkhd") + 16
+        return track[:at] + number.to_bytes(4, "big") + track[at + 4 :]
+
+    data = video_that_claims(path, samples).read_bytes()
+    path.write_bytes(
+        _replaced(data, b"trak", lambda box: b"".join(numbered(box, number + 1) for number in range(tracks)))
+    )
+    return path
+
+
+def video_of_edits(path: Path, frames: int, edits: int) -> Path:
+    """A video whose list of edits shows all of it over and over."""
+    whole = struct.pack(">III", 100_000, 0, 0x10000)
+    listed = boxed(b"edts", boxed(b"elst", struct.pack(">II", 0, edits), whole * edits))
+    data = write_video(path, frames=frames).read_bytes()
+    data = _replaced(data, b"edts", lambda _: b"")
+    path.write_bytes(_replaced(data, b"trak", lambda box: boxed(b"trak", box[8:], listed)))
+    return path
+
+
+def _replaced(data: bytes, wanted: bytes, make: Callable[[bytes], bytes]) -> bytes:
+    """The boxes with every `wanted` one, header and all, as `make` returns it."""
+    out, offset = b"", 0
+    while offset + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[offset : offset + 8])
+        box = data[offset : offset + (size or len(data) - offset)]
+        offset += len(box)
+        if kind in _CONTAINERS:
+            box = boxed(kind, _replaced(box[8:], wanted, make))
+        out += make(box) if kind == wanted else box
+    return out
+
+
+def video_of_pictures(path: Path, tracks: int) -> Path:
+    """A Matroska file with many tracks of 8K, two black pictures each."""
+    one = path.with_suffix(".one.mkv")
+    width, height = 8192, 4320
+    with av.open(str(one), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.options = {"preset": "ultrafast"}
+        stream.codec_context.thread_count = 1
+        picture = av.VideoFrame.from_ndarray(np.zeros((height * 3 // 2, width), np.uint8), format="yuv420p")
+        for number in range(2):
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with av.open(str(one)) as source, av.open(str(path), "w") as target:
+        copied = [target.add_stream_from_template(source.streams.video[0]) for _ in range(tracks)]
+        for packet in source.demux(video=0):
+            for stream in copied if packet.dts is not None else ():
+                same = av.Packet(bytes(packet))
+                same.pts, same.dts, same.time_base = packet.pts, packet.dts, packet.time_base
+                same.is_keyframe, same.stream = packet.is_keyframe, stream
+                target.mux(same)
+    one.unlink()
+    return path
+
+
+def gif_of_canvas(width: int, height: int, frames: int) -> bytes:
+    """A GIF whose pictures are single pixels on a canvas of that size."""
+    control, place = b"\x21\xf9\x04\x04\x04\0\0\0", b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0"
+    head = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    return head + (control + place + b"\x02\x02\x44\x01\0") * frames + b"\x3b"
 
 
 def video_in_fragments(path: Path, samples: int) -> Path:

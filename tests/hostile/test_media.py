@@ -13,15 +13,22 @@ from typing import Any
 
 import pytest
 
+from miner_resources import mp4_claims
 from miner_resources.mp4_claims import claimed_samples
 from miner_resources.video_file import MAX_FRAMES
 from tests.hostile.bombs import (
+    boxed,
+    gif_of_canvas,
     jpeg_of_scans,
     jpeg_that_claims,
     png_of_size,
     video_in_fragments,
+    video_of_edits,
+    video_of_pictures,
     video_of_size,
+    video_of_tracks,
     video_that_claims,
+    video_that_hides,
     video_with_sounds,
     webp_that_claims,
 )
@@ -75,6 +82,35 @@ def test_video_bombs_cost_little_and_are_refused_with_their_name(tmp_path: Path)
     assert "truncated" in said["million.mp4"]["message"]
 
 
+def test_claims_cannot_be_hidden(tmp_path: Path) -> None:
+    tricks = ("another place", "two kinds", "compressed", "unknown beginning")
+    bombs = {trick: video_that_hides(tmp_path / f"{trick}.mp4", 85_000_000, trick) for trick in tricks}
+    bombs["tracks"] = video_of_tracks(tmp_path / "tracks.mp4", 4_000_000, 20)
+    bombs["edits"] = video_of_edits(tmp_path / "edits.mp4", frames=100, edits=200_000)
+    bombs["canvas"] = tmp_path / "canvas.gif"
+    bombs["canvas"].write_bytes(gif_of_canvas(65_535, 65_535, 3))
+    said = read_all(list(bombs.values()))
+    for path in bombs.values():
+        assert said[path.name].get("error") == "CorruptMedia", said[path.name]
+        assert path.name in said[path.name]["message"]
+    assert "compressed" in said["compressed.mp4"]["message"]
+    assert "80,000,000 samples in all tracks" in said["tracks.mp4"]["message"]
+    assert "20,000,000 frames" in said["edits.mp4"]["message"]
+
+
+def test_the_most_that_is_allowed_fits_into_memory(tmp_path: Path) -> None:
+    tracks = video_of_tracks(tmp_path / "tracks.mp4", MAX_FRAMES, 2)
+    edits = video_of_edits(tmp_path / "edits.mp4", frames=100, edits=3000)
+    said = read_all([tracks, edits])
+    assert "truncated" in said["tracks.mp4"]["message"]
+    assert "10 of" in said["edits.mp4"]["result"]
+
+
+def test_many_tracks_of_large_pictures_are_read_one_at_a_time(tmp_path: Path) -> None:
+    path = video_of_pictures(tmp_path / "tracks.mkv", 20)
+    assert read_all([path])["tracks.mkv"]["result"] == "8192x4320, 2 of 2 frames"
+
+
 def test_a_hundred_audio_tracks_do_no_harm(tmp_path: Path) -> None:
     path = video_with_sounds(tmp_path / "sounds.mkv", 100)
     assert read_all([path])["sounds.mkv"]["result"] == "64x48, 13 of 25 frames"
@@ -114,15 +150,15 @@ def test_the_largest_picture_fits_into_memory(tmp_path: Path) -> None:
 
 
 def test_claims_are_those_of_the_tables(tmp_path: Path) -> None:
-    assert claimed_samples(write_video(tmp_path / "plain.mp4", frames=7)) == 7
-    assert claimed_samples(video_that_claims(tmp_path / "claims.mp4", 123_456)) == 123_456
-    assert claimed_samples(video_in_fragments(tmp_path / "fragments.mp4", 2**31 - 1)) == 2**31 - 1
+    assert claimed_samples(write_video(tmp_path / "plain.mp4", frames=7)) == (7, 7)
+    assert claimed_samples(video_that_claims(tmp_path / "claims.mp4", 123_456)) == (123_456, 123_456)
+    assert claimed_samples(video_in_fragments(tmp_path / "fragments.mp4", 2**31 - 1)) == (2**31 - 1, 2**31 - 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 64, b"\xff" * 64, b"\0\0\0\x08moov" * 9, b"\0\0\0\1mdat" + b"\xff" * 8])
 def test_claims_of_nonsense_are_none(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.mp4").write_bytes(data)
-    assert claimed_samples(tmp_path / "x.mp4") == 0
+    assert claimed_samples(tmp_path / "x.mp4") == (0, 0)
 
 
 def test_nested_boxes_end(tmp_path: Path) -> None:
@@ -130,4 +166,24 @@ def test_nested_boxes_end(tmp_path: Path) -> None:
     for _ in range(3000):
         data = (len(data) + 8).to_bytes(4, "big") + b"trak" + data
     (tmp_path / "deep.mp4").write_bytes((len(data) + 8).to_bytes(4, "big") + b"moov" + data)
-    assert claimed_samples(tmp_path / "deep.mp4") == 0
+    assert claimed_samples(tmp_path / "deep.mp4") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (boxed(b"moov", boxed(b"cmov", bytes(9))), "compressed"),
+        (boxed(b"moov", boxed(b"beep") * 10), "boxes"),
+        (b"\0\0\0\1moov" + (300_000_000).to_bytes(8, "big"), "bytes"),
+    ],
+)
+def test_headers_that_cannot_be_counted_are_refused(
+    data: bytes, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mp4_claims, "_MOST_BOXES", 8)
+    path = tmp_path / "x.mp4"
+    path.write_bytes(data)
+    with path.open("ab") as file:
+        file.truncate(400_000_000 if why == "bytes" else len(data))
+    with pytest.raises(mp4_claims.Unclear, match=why):
+        claimed_samples(path)
