@@ -20,6 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from miner_resources.errors import CorruptMedia, InvalidData, MinerError, NotFound
+from miner_resources.matroska_claims import check_header
 from miner_resources.mp4_claims import Unclear, claimed_samples
 
 CONTAINERS: Final = (
@@ -43,6 +44,7 @@ DOWNLOAD_AGAIN: Final = "delete the file and download the video again"
 CONVERT: Final = "convert it with ffmpeg to MP4 with H.264, or leave this video out"
 
 _HEAD_BYTES = 4096
+_MATROSKA_START: Final = b"\x1a\x45\xdf\xa3"
 _FULL_TRACKS: Final = 4
 """So many tracks of the largest pictures fit into memory; more of them have to be smaller to be looked at."""
 _PIXELS_TO_COUNT: Final = 64 * 64
@@ -154,8 +156,13 @@ def _kind_of_text(head: bytes) -> str | None:
 
 def _open_container(path: Path, head: bytes) -> InputContainer:
     is_mp4 = head[4:8] in _MP4_STARTS
-    if is_mp4:
-        _check_claims(path)
+    try:
+        if is_mp4:
+            _check_claims(path)
+        elif head.startswith(_MATROSKA_START):
+            check_header(path)
+    except Unclear as error:
+        raise CorruptMedia(f"{path.name} is refused: {error}", remedy=CONVERT) from error
     # Only what was counted may be read as MP4, whatever libav makes of a file that begins otherwise.
     containers = CONTAINERS if is_mp4 else CONTAINERS.removeprefix("mov,")
     settings = {"format_whitelist": containers, "protocol_whitelist": "file"}
@@ -179,13 +186,11 @@ def _check_claims(path: Path) -> None:
     """Refuse an MP4 file whose header would cost more memory than there may be.
 
     Raises:
-        CorruptMedia: it claims too much, or nobody can tell how much.
+        CorruptMedia: it claims too much.
+        Unclear: nobody can tell how much.
     """
     remedy = "leave it out; if it is sound, cut it into shorter videos"
-    try:
-        claims = claimed_samples(path)
-    except Unclear as error:
-        raise CorruptMedia(f"{path.name} is refused: {error}", remedy=CONVERT) from error
+    claims = claimed_samples(path)
     if claims.largest > MAX_FRAMES:
         message = f"{path.name} claims {claims.largest:,} frames, more than the limit of {MAX_FRAMES:,}"
         raise CorruptMedia(message, remedy=remedy)
@@ -202,7 +207,7 @@ def _diagnose(path: Path, head: bytes, error: Exception) -> MinerError:
         message = f"the video header (moov) of {name} is missing: the download was probably cut off"
     elif head[4:8] in (b"ftyp", b"moov"):
         message = f"the video header (moov) of {name} is damaged"
-    elif head.startswith(b"\x1a\x45\xdf\xa3"):
+    elif head.startswith(_MATROSKA_START):
         message = f"{name} ends inside its header: the download was probably cut off"
     elif isinstance(error, av.error.ArgumentError):
         message = f"{name} is not a video, or in a format that Video Miner does not read"

@@ -138,6 +138,45 @@ def video_of_pictures(path: Path, tracks: int) -> Path:
     return path
 
 
+def matroska_of(path: Path, kind: str, content: int, *, hidden: bool = False) -> Path:
+    """A video with an element of so many zeros in its header: a sparse file.
+
+    Args:
+        path: of the file.
+        kind: id of the element, in hexadecimal.
+        content: bytes.
+        hidden: put it into an element that is skipped, and let only the table of contents name it.
+    """
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 9, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    at = data.index(bytes.fromhex("18538067"))
+    head = bytes.fromhex(kind) + _size(content)
+    named = _element("114d9b74", _element("4dbb", _element("53ab", bytes.fromhex(kind)), _element("53ac", b"\xff")))
+    named = named[:-1] + bytes([len(named) + 9])  # behind the table and the beginning of what hides it
+    with path.open("wb") as file:
+        file.write(data[:at] + bytes.fromhex("18538067") + _size((1 << 56) - 1))
+        file.write(named + b"\xec" + _size(len(head) + content) if hidden else b"")
+        file.write(head)
+        file.seek(content, io.SEEK_CUR)
+        file.write(data[at + 12 :])
+    return path
+
+
+def _element(kind: str, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return bytes.fromhex(kind) + _size(len(body)) + body
+
+
+def _size(size: int) -> bytes:
+    return ((1 << 56) | size).to_bytes(8, "big")
+
+
 def gif_of_canvas(width: int, height: int, frames: int) -> bytes:
     """A GIF whose pictures are single pixels on a canvas of that size."""
     control, place = b"\x21\xf9\x04\x04\x04\0\0\0", b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0"

@@ -21,6 +21,7 @@ from tests.hostile.bombs import (
     gif_of_canvas,
     jpeg_of_scans,
     jpeg_that_claims,
+    matroska_of,
     png_of_size,
     video_in_fragments,
     video_of_edits,
@@ -100,10 +101,21 @@ def test_claims_cannot_be_hidden(tmp_path: Path) -> None:
 
 def test_the_most_that_is_allowed_fits_into_memory(tmp_path: Path) -> None:
     tracks = video_of_tracks(tmp_path / "tracks.mp4", MAX_FRAMES, 2)
-    edits = video_of_edits(tmp_path / "edits.mp4", frames=100, edits=3000)
+    edits = video_of_edits(tmp_path / "edits.mp4", frames=100, edits=1000)
     said = read_all([tracks, edits])
     assert "truncated" in said["tracks.mp4"]["message"]
     assert "10 of" in said["edits.mp4"]["result"]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("1941a469", 1_600_000_000), ("1254c367", 200_000_000)])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_matroska_headers_are_not_read_if_they_are_huge(kind: str, size: int, hidden: bool, tmp_path: Path) -> None:
+    path = matroska_of(tmp_path / "header.mkv", kind, size, hidden=hidden)
+    one = read_all([path])["header.mkv"]
+    assert one.get("error") == "CorruptMedia", one
+    assert "header.mkv is refused" in one["message"]
+    small = matroska_of(tmp_path / "small.mkv", kind, 1000, hidden=hidden)
+    assert read_all([small])["small.mkv"]["result"] == "64x48, 3 of 3 frames"
 
 
 def test_many_tracks_of_large_pictures_are_read_one_at_a_time(tmp_path: Path) -> None:
