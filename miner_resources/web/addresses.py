@@ -8,17 +8,24 @@ as the metadata services of clouds, a home or company network) is refused, unles
 import ipaddress
 import re
 import socket
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from miner_resources.errors import InvalidData, NotWanted
 
 _PRIVATE_NAMES: Final = re.compile(
-    r"[^.]*|.*\.(localhost|local|localdomain|internal|intranet|lan|home|corp|home\.arpa)"
+    r"[^.]*|.*\.(localhost|local|localdomain|internal|intranet|lan|home|corp|svc|home\.arpa)"
 )
 """Names without a dot, and endings that no public registry hands out."""
+
+_DOTS: Final = str.maketrans("\u3002\uff0e\uff61", "...")  # as IDNA reads them
+_NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\xad#/<>?@\\^|]")
+
+_INSIDE: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")))
+"""Not global either: IPv4 in other forms, translators of one's own network, and what came before `fd00::`."""
 
 _SCHEMES: Final = frozenset({"http", "https", "data"})
 _NUMBERS_AND_DOTS: Final = re.compile(r"(0x)?[0-9a-f]+(\.(0x)?[0-9a-f]+){0,3}")
@@ -26,11 +33,16 @@ _REMEDY: Final = "if you trust where it comes from, set download.allow_private: 
 
 
 def host_of(url: str) -> str:
-    """The host of an address in small letters, without a port; empty if it has none, or is none."""
+    """The host of an address in small letters, without a port; empty if it has none, or is none.
+
+    As those understand it who connect: urllib undoes `%31`, and IDNA makes digits of `①` and dots of `。`.
+    """
     try:
-        return (urlsplit(url).hostname or "").rstrip(".")
+        written = unquote(urlsplit(url).hostname or "")
     except ValueError:
         return ""
+    host = unicodedata.normalize("NFKC", written).translate(_DOTS).lower().rstrip(".")
+    return "" if _NO_HOST.search(host) else host
 
 
 def private_origin(url: str) -> str:
@@ -146,7 +158,7 @@ def _is_private(address: Address) -> bool:
     inside = address
     if isinstance(address, ipaddress.IPv6Address):
         inside = address.ipv4_mapped or address.sixtofour or _nat64(address) or address
-    return not inside.is_global or inside.is_multicast
+    return not inside.is_global or inside.is_multicast or any(inside in network for network in _INSIDE)
 
 
 def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -3,14 +3,14 @@
 import socket
 from collections.abc import Generator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 
 from miner_resources.config_sections import SearchConfig
-from miner_resources.errors import InvalidData, NotWanted
+from miner_resources.errors import InvalidData, MinerError, NotWanted
 from miner_resources.video_source import Lost, find_videos
-from miner_resources.web.addresses import AddressRule, check_source, has_password, is_private_host
+from miner_resources.web.addresses import AddressRule, check_source, has_password, host_of, is_private_host
 from miner_resources.web.fetch import fetch
 from miner_resources.web.listing import list_url
 from tests.internet import PretendInternet
@@ -21,7 +21,9 @@ PRIVATE = (
     "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "localhost", "LOCALHOST", "a.localhost",
     "printer.local", "router", "metadata.google.internal", "169.254.169.254", "10.1.2.3", "172.16.0.1", "192.168.1.1",
     "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fd00::1",
-    "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+    "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1",
+    "web.default.svc", "%31%32%37.0.0.1", "①②⑦.0.0.1", "127。0。0。1", "ⓛocalhost", "localhost%2e",
+    "::ffff:0:7f00:1", "LOCALHOST.",
 )  # fmt: skip
 PUBLIC = ("example.com", "8.8.8.8", "2606:4700::1111", "1.example.com", "::ffff:8.8.8.8", "abc.de", "face.com")
 
@@ -59,8 +61,12 @@ def neighbour(served: Path) -> Generator[LoopbackServer]:
 
 
 def test_private_hosts_are_known_by_their_looks() -> None:
-    assert [host for host in PRIVATE if not is_private_host(host)] == []
-    assert [host for host in PUBLIC if is_private_host(host)] == []
+    assert [host for host in PRIVATE if not is_private_host(host_of(_url(host)))] == []
+    assert [host for host in PUBLIC if is_private_host(host_of(_url(host)))] == []
+
+
+def _url(host: str) -> str:
+    return f"http://[{host}]/" if ":" in host else f"http://{host}/"
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.com/x", "gopher://x", "rtmp://e.com/x", "", "x:"])
@@ -97,6 +103,20 @@ def test_a_server_cannot_lead_to_a_neighbour(
     assert neighbour.requests == []
     assert fetch(connect(allow_private=True), linked_video(url), tmp_path / "allowed").path.exists()
     assert neighbour.requests
+
+
+SPELLINGS = ("localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "%31%32%37.0.0.1", "①②⑦.0.0.1", "127。0。0。1")
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+def test_no_spelling_of_this_machine_gets_through(
+    host: str, hostile: LoopbackServer, neighbour: LoopbackServer, connect: Connect, tmp_path: Path
+) -> None:
+    url = f"{hostile.url}/to/{quote(neighbour.url.replace('127.0.0.1', host))}/ok/clip.mp4"
+    with pytest.raises(MinerError):
+        fetch(connect(), linked_video(url), tmp_path / "part")
+    assert hostile.requests
+    assert neighbour.requests == []
 
 
 def test_services_that_the_settings_name_may_be_asked(
