@@ -28,7 +28,7 @@ Method = Callable[[Floats, float], Decisions]
 COUNTS = (1_000, 10_000)
 THRESHOLD = 0.9
 DIMENSION = 768
-FRAMES_PER_SHOT = 8.3  # keeps about 12 %, as in facts/video-and-dedup.md
+FRAMES_PER_SHOT = 8.3  # keeps about 12 %
 
 
 def shots(count: int, seed: int = 0) -> Floats:

@@ -6,8 +6,10 @@ from typing import Any, Final
 import dagster as dg
 
 from miner_assets.checks import SHOWN
+from miner_assets.dataset_exports import CARD
+from miner_assets.dataset_folder import SHEET
 from miner_assets.dataset_splits import dataset_crossing, near_duplicate_threshold
-from miner_assets.dataset_step import CARD, DatasetStep
+from miner_assets.dataset_step import DatasetStep
 from miner_assets.funnel import count_funnel
 from miner_assets.launchpad import launchpad_schema, with_overrides
 from miner_assets.logic.coco_checks import check_coco, dataset_summary
@@ -77,7 +79,7 @@ def dataset(
             "funnel": table(COLUMNS, [row.cells() for row in count_funnel(workspace, coco)]),
             **explored(),
             "card": dg.MetadataValue.path(workspace.storage.dataset / CARD),
-            **picture(workspace.storage, workspace.storage.dataset / "contact_sheet.jpg"),
+            **picture(workspace.storage, workspace.storage.dataset / SHEET),
         },
         data_version=dg.DataVersion(step.keys().version),
     )

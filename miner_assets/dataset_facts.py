@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from miner_assets.dedup_curve import dedup_curve
 from miner_assets.funnel import count_funnel
 from miner_assets.logic.coco_format import Coco
 from miner_assets.logic.dataset_card import CardFacts, UsedModel
@@ -57,6 +58,7 @@ def card_facts(
         split=split,
         similarity=similarity,
         repeats=_repeats(unique),
+        curve=dedup_curve(workspace, len(unique)),
     )
 
 

@@ -1,17 +1,15 @@
 """Putting the dataset together: unique frames and their boxes as COCO, splits that do not leak, pictures to look at."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
-from miner_assets.dataset_exports import CARD, exports_are_current, write_exports
+from miner_assets.dataset_exports import exports_are_current, write_exports
 from miner_assets.dataset_facts import card_facts
+from miner_assets.dataset_folder import DatasetFolder, DatasetReport
 from miner_assets.dataset_splits import Separated, SplitMaker
 from miner_assets.dataset_versions import DatasetVersions, VersionRecord, content_id, counted
 from miner_assets.frame_decisions import frame_decisions
@@ -19,9 +17,7 @@ from miner_assets.logic.boxes import confident
 from miner_assets.logic.coco import DATASET_FRAMES_SCHEMA, SourceVideo, build_coco
 from miner_assets.logic.coco_checks import check_coco
 from miner_assets.logic.coco_format import Coco, write_coco
-from miner_assets.logic.croissant import croissant
-from miner_assets.logic.dataset_card import dataset_card
-from miner_assets.previews import dataset_sheet, write_visualizations
+from miner_assets.previews import write_visualizations
 from miner_assets.workspace import Workspace
 from miner_resources.config_sections import DatasetConfig
 from miner_resources.errors import InvalidData, NotFound
@@ -32,31 +28,8 @@ from miner_resources.video_facts import read_facts
 from miner_resources.video_source import content_hash
 from miner_resources.web.rights import violation
 
-RECORD: Final = "made_from.json"
-"""In `dataset/`, written last: the keys, the version, the split of each video and the counts."""
-
-SHEET: Final = "contact_sheet.jpg"
-CROISSANT: Final = "croissant.json"
-
 VERSIONED: Final = ("classes", "rights", "extraction", "filter", "dedup", "detection")
 """Settings that change what is in a dataset, besides its own; a version remembers them."""
-
-
-@dataclass(frozen=True)
-class DatasetReport:
-    """What is in the dataset.
-
-    Attributes:
-        unlabelled: videos left out because no detector has looked at them.
-        version: the id of what was written.
-    """
-
-    images: int
-    annotations: int
-    unlabelled: list[str] = field(default_factory=list[str])
-    warnings: list[str] = field(default_factory=list[str])
-    per_class: dict[str, int] = field(default_factory=dict[str, int])
-    version: str = ""
 
 
 class DatasetStep:
@@ -68,6 +41,7 @@ class DatasetStep:
         self.config = config
         self.detection = workspace.config.detection
         self._versions = DatasetVersions(workspace.storage)
+        self._folder = DatasetFolder(workspace.storage, config.splits)
 
     @cached_property
     def _unique(self) -> pl.DataFrame:
@@ -109,7 +83,7 @@ class DatasetStep:
 
     def is_current(self) -> bool:
         """Whether the dataset is there and up to date."""
-        record = self._record()
+        record = self._folder.record()
         keys = self.keys()
         return (
             (record.get("compute_key"), record.get("decision_key")) == (keys.compute, keys.decision)
@@ -121,11 +95,11 @@ class DatasetStep:
 
     def version(self) -> str:
         """The id of the version that is there."""
-        return str(self._record().get("version", ""))
+        return str(self._folder.record().get("version", ""))
 
     def items(self) -> int:
         """Images in the dataset."""
-        return int(self._record().get("images", 0))
+        return int(self._folder.record().get("images", 0))
 
     def run(self) -> DatasetReport:
         """Write annotations and pictures, keep them as a version, fill `dataset/`, its record and its exports last."""
@@ -147,7 +121,9 @@ class DatasetStep:
         report = DatasetReport(
             len(coco["images"]), len(coco["annotations"]), unlabelled, warnings, per_class, version_id
         )
-        self._publish_folder(coco, separated.splits.split_of, report)
+        made = self._versions.find(version_id).record
+        facts = card_facts(self.workspace, self.config, coco, self._unique, (version_id, made.split, made.similarity))
+        self._folder.write(coco, facts, self.keys(), separated.splits.split_of, report)
         write_exports(self.workspace, self.config.formats)
         self._versions.prune(self.config.keep_versions, version_id)
         self.confirm()
@@ -165,8 +141,8 @@ class DatasetStep:
     def _frames(self) -> tuple[pl.DataFrame, Separated]:
         """Rows of `DATASET_FRAMES_SCHEMA`, and how the splits came about."""
         kept = self._unique.filter(pl.col("kept") & pl.col("video_id").is_in(list(self._labelled)))
-        previous = self._record().get("splits") if self._record().get("ratios") == self.config.splits else None
-        separated = SplitMaker(self.workspace, self.config).make(self._unique, kept, self._boxes, previous)
+        maker = SplitMaker(self.workspace, self.config)
+        separated = maker.make(self._unique, kept, self._boxes, self._folder.previous_splits())
         parts = [
             self._frames_of(video_id, rows) for (video_id,), rows in kept.group_by("video_id", maintain_order=True)
         ]
@@ -241,54 +217,6 @@ class DatasetStep:
             return self._versions.find(self.version()).record.version
         except NotFound:
             return None
-
-    def _publish_folder(self, coco: Coco, splits: Mapping[str, str], report: DatasetReport) -> None:
-        keys = self.keys()
-        record = {
-            "version": report.version,
-            "compute_key": keys.compute,
-            "decision_key": keys.decision,
-            "ratios": self.config.splits,
-            "splits": dict(splits),
-            "images": report.images,
-            "annotations": report.annotations,
-            "per_class": report.per_class,
-            "unlabelled": report.unlabelled,
-            "warnings": report.warnings,
-        }
-        folder = self.storage.dataset
-        for split in self.config.splits:
-            images = [image for image in coco["images"] if image["split"] == split]
-            inside = {image["id"] for image in images}
-            boxes = [box for box in coco["annotations"] if box["image_id"] in inside]
-            with self.storage.publish_file(folder / f"annotations_{split}.json") as target:
-                write_coco(target, {**coco, "images": images, "annotations": boxes})
-        wanted = {f"annotations_{split}.json" for split in self.config.splits}
-        for path in [*folder.glob("annotations_*.json"), folder / SHEET]:
-            if path.name not in wanted:
-                self.storage.discard(path)
-        if coco["images"]:
-            with self.storage.publish_file(folder / SHEET) as target:
-                dataset_sheet(self.storage.deduplicated_frames, coco, target)
-        version = self._versions.find(report.version).record
-        facts = card_facts(
-            self.workspace, self.config, coco, self._unique, (report.version, version.split, version.similarity)
-        )
-        with self.storage.publish_file(folder / CARD) as target:
-            target.write_text(dataset_card(facts), encoding="utf-8")
-        place = self.storage.version(report.version).relative_to(folder).as_posix()
-        described = croissant(facts, place, content_hash(self.storage.annotations))
-        with self.storage.publish_file(folder / CROISSANT) as target:
-            target.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        # Last: while it is not there, or an older one is, the next run writes everything again.
-        with self.storage.publish_file(folder / RECORD) as target:
-            target.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-
-    def _record(self) -> dict[str, Any]:
-        try:
-            return json.loads((self.storage.dataset / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
 
 
 _WITHOUT_SPLIT: Final = pl.Schema({name: kind for name, kind in DATASET_FRAMES_SCHEMA.items() if name != "split"})

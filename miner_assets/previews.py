@@ -7,8 +7,9 @@ import numpy as np
 
 from miner_assets.logic.coco_format import Annotation, Coco, Image
 from miner_assets.logic.sampling import thin
+from miner_resources.drawing import contact_sheet
 from miner_resources.drawn_boxes import draw_boxes
-from miner_resources.images import contact_sheet, encode_image, read_image
+from miner_resources.images import encode_image, read_image
 from miner_resources.palette import class_colors
 from miner_resources.records import Rgb
 

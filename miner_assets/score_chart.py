@@ -19,7 +19,8 @@ from miner_assets.logic.threshold_preview import (
     ClassPreview,
     logit,
 )
-from miner_resources.images import DROPPED, KEPT, Color
+from miner_resources.drawing import DROPPED, KEPT
+from miner_resources.palette import Color
 
 SIDES: Final[dict[str, Color]] = {ABOVE: KEPT, VETOED: (204, 121, 167), BELOW: DROPPED}
 """Colour of each side of the threshold, in histograms and around tiles."""

@@ -12,9 +12,10 @@ from miner_assets.stored_scores import read_frames_of
 from miner_assets.threshold_counts import configured
 from miner_assets.threshold_inputs import StoredVideo
 from miner_resources.config import MinerConfig
+from miner_resources.drawing import contact_sheet
 from miner_resources.drawn_boxes import draw_boxes
 from miner_resources.errors import InvalidData
-from miner_resources.images import contact_sheet, limit_side, read_image
+from miner_resources.images import limit_side, read_image
 from miner_resources.palette import Color
 from miner_resources.records import Rgb
 from miner_resources.storage import Storage

@@ -79,7 +79,9 @@ class Catalog:
         if keyword is not None:
             conditions["source_keyword = ?"] = keyword
         if ids is not None:
-            conditions[f"video_id {_ANY_OF}"] = list(ids)
+            conditions[f"video_id {_ANY_OF}"] = chosen = list(ids)
+            if not chosen:  # opening the file takes longer than most questions
+                return []
         with self._session.reading() as connection:
             return select_videos(connection, _where(conditions), *conditions.values())
 
@@ -130,7 +132,9 @@ class Catalog:
         if stage is not None:
             conditions["stage = ?"] = stage.value
         if ids is not None:
-            conditions[f"video_id {_ANY_OF}"] = list(ids)
+            conditions[f"video_id {_ANY_OF}"] = chosen = list(ids)
+            if not chosen:
+                return []
         with self._session.reading() as connection:
             return select_stage_records(connection, _where(conditions), *conditions.values())
 

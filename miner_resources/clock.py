@@ -17,6 +17,9 @@ from typing import Final
 STEP_NS: Final = 1_000
 """A microsecond: what registry and events keep of a time."""
 
+FARTHEST_NS: Final = 366 * 24 * 3600 * 10**9
+"""Times that are more than a year ahead are somebody's mistake, and no clock is to follow them."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _turn = threading.Lock()
 
@@ -43,8 +46,8 @@ class Clock:
         return _EPOCH + timedelta(microseconds=self.now_ns() // STEP_NS)
 
     def note(self, time_ns: int) -> None:
-        """Remember a time for processes to come; an earlier one than is known changes nothing."""
-        if time_ns > self._noted_ns():
+        """Remember a time for processes to come, unless it is earlier than what is known, or years ahead."""
+        if self._noted_ns() < time_ns < time.time_ns() + FARTHEST_NS:
             self._mark.touch()
             os.utime(self._mark, ns=(time_ns, time_ns))
 

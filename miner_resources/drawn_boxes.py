@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from miner_resources.images import load_font, shorten
+from miner_resources.drawing import load_font, shorten
 from miner_resources.palette import Color, class_colors, ink_on
 from miner_resources.records import Rgb
 

@@ -1,23 +1,21 @@
-"""Pictures: read, write, measure, and lay out for people to look at.
+"""Pictures: read, write, resize and measure.
 
 All pictures are uint8 RGB arrays (H, W, 3). JPEG goes through libjpeg-turbo directly, which saves the copies that
-Pillow makes; other formats and all drawing use Pillow. To support another file format: add it to `encode_image` and
+Pillow makes; other formats use Pillow. To support another file format: add it to `encode_image` and
 to the config's `image_format`.
 """
 
 import io
-import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from miner_resources.errors import InvalidData
-from miner_resources.palette import SHEET, Color
 from miner_resources.records import Rgb
 from miner_resources.vocabulary import ImageFormat
 
@@ -26,11 +24,6 @@ MAX_PIXELS: Final = 8192 * 8192
 
 SHARPNESS_SIDE: Final = 512
 """Sharpness is measured at this size, so that frames of small and large videos compare."""
-
-KEPT: Final[Color] = (86, 180, 233)
-"""Sky blue and, below, orange of the palette by Okabe and Ito, which colour-blind people can tell apart:
-https://jfly.uni-koeln.de/color/."""
-DROPPED: Final[Color] = (230, 159, 0)
 
 MAX_FILE_BYTES: Final = 256_000_000
 
@@ -42,9 +35,6 @@ _FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG
 _UNREADABLE: Final = (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-_CAPTION: Final[Color] = (225, 228, 234)
-_BLACK: Final[Color] = (0, 0, 0)
-_TALLEST_TILE: Final = 1.25
 
 
 def encode_image(rgb: Rgb, image_format: ImageFormat = "jpg", quality: int = 95) -> bytes:
@@ -133,7 +123,14 @@ def limit_side(rgb: Rgb, max_side: int | None) -> Rgb:
     if max_side is None or max(height, width) <= max_side:
         return rgb
     scale = max_side / max(height, width)
-    return _resized(rgb, max(1, round(width * scale)), max(1, round(height * scale)))
+    return resized(rgb, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def resized(rgb: Rgb, width: int, height: int) -> Rgb:
+    """The picture at another size, antialiased."""
+    # reducing_gap first shrinks by a whole factor, which saves half the time where much is shrunk.
+    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(image)
 
 
 def sharpness(rgb: Rgb) -> float:
@@ -161,30 +158,6 @@ def brightness(rgb: Rgb) -> float:
     return float(mean @ _LUMA) / 255
 
 
-def contact_sheet(tiles: Sequence[tuple[Rgb, str, bool]], columns: int = 6, tile_width: int = 240) -> Rgb:
-    """Lay pictures out in a grid, for a person to judge a stage at a glance.
-
-    Args:
-        tiles: (picture, caption, kept); kept ones get a blue border, dropped ones an orange one.
-        columns: tiles in a row.
-        tile_width: px; pictures are fitted to it, and to 1.25 times as much in height.
-
-    Raises:
-        InvalidData: there are no tiles.
-    """
-    if not tiles:
-        raise InvalidData("a contact sheet needs at least one picture", remedy="skip the sheet for an empty stage")
-    gap = max(6, tile_width // 24)
-    rows = [_sheet_row(tiles[start : start + columns], tile_width, gap) for start in range(0, len(tiles), columns)]
-    height = gap + sum(row.height + gap for row in rows)
-    sheet = Image.new("RGB", (gap + min(columns, len(tiles)) * (tile_width + gap), height), SHEET)
-    top = gap
-    for row in rows:
-        sheet.paste(row, (gap, top))
-        top += row.height + gap
-    return np.asarray(sheet)
-
-
 def _decode_jpeg(data: bytes) -> Rgb:
     height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     _check_size(int(width), int(height))
@@ -198,7 +171,7 @@ def _decode_jpeg(data: bytes) -> Rgb:
 def _decode_with_pillow(data: bytes) -> Rgb:
     with open_picture(data) as image:
         if image.has_transparency_data:
-            opaque = Image.new("RGBA", image.size, (*_BLACK, 255))
+            opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
             return np.asarray(Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB"))
         return np.asarray(image.convert("RGB"))
 
@@ -212,52 +185,3 @@ def _bytes_of(path: Path) -> bytes:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width}x{height} px are more than the limit of {MAX_PIXELS} pixels")
-
-
-def _resized(rgb: Rgb, width: int, height: int) -> Rgb:
-    # reducing_gap first shrinks by a whole factor, which saves half the time where much is shrunk.
-    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(image)
-
-
-def _fitted(rgb: Rgb, width: int, height: int) -> Image.Image:
-    scale = min(width / rgb.shape[1], height / rgb.shape[0])
-    new_height, new_width = (max(1, round(side * scale)) for side in rgb.shape[:2])
-    return Image.fromarray(_resized(rgb, new_width, new_height))
-
-
-def _sheet_row(tiles: Sequence[tuple[Rgb, str, bool]], tile_width: int, gap: int) -> Image.Image:
-    """One row of a contact sheet, as high as its tallest picture needs."""
-    border = max(3, tile_width // 60)
-    font = load_font(max(11, tile_width // 17))
-    inner = tile_width - 2 * border
-    tallest = max(rgb.shape[0] / rgb.shape[1] for rgb, _, _ in tiles)
-    inner_height = max(1, round(inner * min(_TALLEST_TILE, tallest)))
-    tile_height = inner_height + 2 * border
-    width, height = len(tiles) * (tile_width + gap) - gap, tile_height + math.ceil(font.size * 1.7)
-    row = Image.new("RGB", (width, height), SHEET)
-    draw = ImageDraw.Draw(row)
-    for left, (rgb, caption, kept) in zip(range(0, width, tile_width + gap), tiles, strict=True):
-        draw.rectangle((left, 0, left + tile_width - 1, tile_height - 1), _BLACK, KEPT if kept else DROPPED, border)
-        picture = _fitted(rgb, inner, inner_height)
-        row.paste(picture, (left + (tile_width - picture.width) // 2, (tile_height - picture.height) // 2))
-        text = shorten(caption, inner, font.getlength)
-        draw.text((left + border, (tile_height + height) // 2), text, _CAPTION, font, anchor="lm")
-    return row
-
-
-def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of all drawing, which Pillow brings along; `size` in px."""
-    font = ImageFont.load_default(size=size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise InvalidData("Pillow was built without FreeType", remedy="install Pillow from its wheel")
-    return font
-
-
-def shorten(text: str, width: int, measure: Callable[[str], float]) -> str:
-    """`text`, cut with an ellipsis where it is wider than `width`."""
-    if measure(text) <= width:
-        return text
-    while text and measure(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"

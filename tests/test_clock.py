@@ -53,3 +53,10 @@ def test_an_earlier_note_changes_nothing(mark: Path) -> None:
     clock.note(system + DAY_NS)
     clock.note(system)
     assert Clock(mark).now_ns() > system + DAY_NS
+
+
+@pytest.mark.parametrize("absurd", [10**19, 10**30, -(10**30)])
+def test_a_time_that_cannot_be_is_not_followed(mark: Path, absurd: int) -> None:
+    clock = Clock(mark)
+    clock.note(absurd)
+    assert clock.now_ns() < time.time_ns() + DAY_NS

@@ -80,7 +80,8 @@ def _print_table(matches: "Sequence[Match]") -> None:
 def _write_sheet(path: Path, storage: "Storage", matches: "Sequence[Match]") -> None:
     from miner_assets.stored_scores import read_frames_of
     from miner_assets.threshold_sheet import score_text
-    from miner_resources.images import contact_sheet, limit_side, read_image, write_picture
+    from miner_resources.drawing import contact_sheet
+    from miner_resources.images import limit_side, read_image, write_picture
 
     frames = read_frames_of(storage, [(match.video_id, match.frame_index) for match in matches])
     paths = {(video_id, index): name for video_id, index, _, name in frames.iter_rows()}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from miner_assets.logic.coco_checks import dataset_summary
 from miner_assets.logic.coco_format import Coco
 from miner_assets.logic.funnel import COLUMNS, FunnelRow
+from miner_assets.logic.threshold_grid import Counted
 from miner_resources.errors import presentable
 from miner_resources.records import Json
 
@@ -38,6 +39,7 @@ class CardFacts:
         split: facts about the splits: `method`, `group_by`, `ratios`, `warnings`.
         similarity: `threshold`, `edges`, `counts` per split, and the `highest` similarity across splits.
         repeats: (similarity from, to, frames removed as repeats) of the decisions across and within videos.
+        curve: what other thresholds of `dedup` would have left; empty if that was not counted.
         contact: whom to ask for a takedown; empty if nobody is named.
     """
 
@@ -53,6 +55,7 @@ class CardFacts:
     split: Mapping[str, Json]
     similarity: Mapping[str, Json]
     repeats: Sequence[tuple[float, float, int]]
+    curve: Sequence[Counted] = ()
 
 
 def dataset_card(facts: CardFacts) -> str:
@@ -108,11 +111,23 @@ def _making(facts: CardFacts) -> str:
 
 def _repeats(facts: CardFacts) -> str:
     if not facts.repeats:
-        return "No frame was removed as a repeat of another one."
+        return "\n\n".join(["No frame was removed as a repeat of another one.", *_curve(facts)])
     total = sum(count for _, _, count in facts.repeats)
     rows = [[f"{low:.2f} to {high:.2f}", count] for low, high, count in facts.repeats]
     text = f"{total:,} frames were removed because they repeat a kept one, by the cosine similarity to it:"
-    return f"{text}\n\n{_table(('similarity', 'frames removed'), rows)}"
+    return "\n\n".join([text, _table(("similarity", "frames removed"), rows), *_curve(facts)])
+
+
+def _curve(facts: CardFacts) -> list[str]:
+    """Text and table, or nothing."""
+    if not facts.curve:
+        return []
+    rows = [
+        [f"{row.threshold:g}{', as used' if row.current else ''}", row.kept, row.dataset_cells()[0]]
+        for row in facts.curve
+    ]
+    text = "What other thresholds would have left, from stored scores (`video-miner thresholds` tells more):"
+    return [text, _table(("dedup.threshold", "frames unique in their video", "pictures of the dataset"), rows)]
 
 
 def _splits(facts: CardFacts) -> str:

@@ -42,6 +42,18 @@ def test_the_project_has_one_with_its_numbers(mined: tuple[MinerConfig, Pipeline
     assert sum(row.unique for row in facts.funnel) == len(coco["images"])
 
 
+def test_the_curve_has_what_is_in_the_dataset_at_the_threshold_that_was_used(facts: CardFacts) -> None:
+    (used,) = [row for row in facts.curve if row.current]
+    assert used.images == len(facts.coco["images"])
+    assert [row.threshold for row in facts.curve] == sorted(row.threshold for row in facts.curve)
+    assert facts.curve[0].images < facts.curve[-1].images
+    card = dataset_card(facts)
+    for row in facts.curve:
+        mark = ", as used" if row.current else ""
+        assert f"| {row.threshold:g}{mark} | {row.kept} | {row.images:,} |" in card
+    assert "other thresholds" not in dataset_card(replace(facts, curve=()))
+
+
 def test_it_names_models_with_their_licences_and_no_folder_of_this_machine(
     mined: tuple[MinerConfig, PipelineRun], facts: CardFacts
 ) -> None:

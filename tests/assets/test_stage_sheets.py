@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from miner_assets.stage_sheets import boxes_sheet, frames_sheet, repeats_sheet
-from miner_resources.images import DROPPED, KEPT, encode_image, read_image
+from miner_resources.drawing import DROPPED, KEPT
+from miner_resources.images import encode_image, read_image
 from miner_resources.palette import class_colors
 from miner_resources.records import DETECTIONS_SCHEMA, FRAMES_SCHEMA, Rgb
 from miner_resources.storage import Storage
