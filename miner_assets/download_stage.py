@@ -17,7 +17,8 @@ from miner_assets.video_stage import Outcome, Task
 from miner_assets.workspace import Workspace
 from miner_resources import events
 from miner_resources.config_sections import DownloadConfig
-from miner_resources.errors import FULL_OR_LOCKED, InvalidData, MinerError, NotConfigured, NotFound, Waiting
+from miner_resources.deadline import time_limit
+from miner_resources.errors import FULL_OR_LOCKED, InvalidData, MinerError, NotConfigured, NotFound, TimedOut, Waiting
 from miner_resources.locks import LockBusy
 from miner_resources.records import Json, Stage, StageRecord, Video
 from miner_resources.registry.ledger import FAILED, SKIPPED
@@ -150,7 +151,7 @@ class DownloadStage:
                 name: before.metrics[name] for name in ("trouble", "tries") if before and name in before.metrics
             }
             metrics |= {"cooling": True}
-        elif error.retryable:
+        elif error.retryable and not isinstance(error, TimedOut):  # the same file would take as long again
             error = _waiting(error.message, error, MOMENT_S)
         if isinstance(error, Waiting):
             metrics |= {"retry_at": error.until.isoformat()}
@@ -190,7 +191,8 @@ class DownloadStage:
         return outcome
 
     def _publish(self, task: Task, source: Path, digest: str, found: Mapping[str, Json]) -> Outcome:
-        info = probe(source)
+        with time_limit(task.video_id, self.config.timeout_s, "download.timeout_s"):
+            info = probe(source)
         suffix = re.sub(r"[^a-z0-9]", "", source.suffix.lower())[:5] or "video"
         size = source.stat().st_size
         look = self._looks.get(task.video_id)
@@ -219,7 +221,8 @@ class DownloadStage:
     def rules(self) -> str:
         """Changes when a video that was refused or failed deserves another look."""
         config, project = self.config, self._workspace.config
-        allowed: Json = [project.rights, config.max_filesize, config.max_duration_s, config.accept_degraded]
+        allowed: list[Json] = [project.rights, config.max_filesize, config.max_duration_s, config.accept_degraded]
+        allowed += [] if config.timeout_s is None else [config.timeout_s]
         ways: Json = [_version(config.cookies_file), config.proxy, config.extractor_args, config.allow_private]
         screen = project.prescreen
         return stable_hash(allowed, ways, screen.threshold if screen.enabled else None)

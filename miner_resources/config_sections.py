@@ -99,6 +99,9 @@ class DownloadConfig(Section):
     )
     max_concurrent: int = Field(default=4, ge=1, le=64, description="downloads at a time")
     timeout: float = Field(default=300, gt=0, description="seconds without progress before a download is given up")
+    timeout_s: float | None = Field(
+        default=None, gt=0, description="longest time to look one new video through, in seconds; null: no limit"
+    )
     max_filesize: int | None = Field(default=None, gt=0, description="largest file in bytes")
     max_duration_s: float | None = Field(default=None, gt=0, description="longest video in seconds")
     rate_limit: int | None = Field(default=None, gt=0, description="bytes per second for each download")

@@ -234,13 +234,19 @@ def test_broken_files_fail_alone_and_are_not_tried_again(demo_videos: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("key", "stage"), [("extraction", Stage.EXTRACT), ("filter", Stage.FILTER), ("detection", Stage.DETECT)]
+    ("key", "stage"),
+    [
+        ("download", Stage.DOWNLOAD),
+        ("extraction", Stage.EXTRACT),
+        ("filter", Stage.FILTER),
+        ("detection", Stage.DETECT),
+    ],
 )
 def test_a_video_that_takes_too_long_fails_alone_and_is_tried_again(
     key: str, stage: Stage, demo_videos: Path, tmp_path: Path
 ) -> None:
     sources = [demo_videos / "demo_00.mp4"]
-    small = () if key == "extraction" else (f"{key}.batch_size=1",)
+    small = () if key in ("download", "extraction") else (f"{key}.batch_size=1",)
     hasty = run(demo_config(tmp_path / "output", sources, f"{key}.timeout_s=0.000001", *small))
     assert list(failed_in(hasty).values()) == [stage]
     (record,) = hasty.failures.values()
