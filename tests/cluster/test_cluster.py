@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.timeout(3 * LONGEST_S),
     pytest.mark.skipif(postgres_programs() is None, reason="no PostgreSQL server here"),
 ]
-NODES = 3
-VIDEOS = 8
+ALL = "VIDEO_MINER_LONG_TESTS" in os.environ
+NODES, VIDEOS = (3, 8) if ALL else (2, 4)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def wait_until(what: Callable[[], Any], log: Path) -> None:
         time.sleep(1)
 
 
-LONG = pytest.mark.skipif("VIDEO_MINER_LONG_TESTS" not in os.environ, reason="ten minutes: set VIDEO_MINER_LONG_TESTS")
+LONG = pytest.mark.skipif(not ALL, reason="ten minutes: set VIDEO_MINER_LONG_TESTS")
 
 
 @pytest.mark.parametrize(
