@@ -115,6 +115,8 @@ def results(root: Path, processes: int, writes: int) -> Iterator[Result]:
     yield Result("rows that differ after `registry rebuild`", len(before ^ contents(catalog)), 0, "at most")
     for name, what in (("event", "say what came of a stage"), ("register", "register a video"), ("fold", "fold")):
         times = np.concatenate([each[name] for each in waits])
+        if not len(times):
+            continue
         middle, longest = np.median(times), times.max()
         yield Result(
             f"{what}: wait, 99th percentile",

@@ -1,12 +1,13 @@
 """The instance settings that every new project starts with: loaded by a real instance, and meaning what they say."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from miner_assets.instance import open_instance, prepare_home
+from miner_assets.instance import open_instance, prepare_home, shipped
 from miner_resources.errors import NotConfigured
 from miner_resources.storage import Storage
 from tests.assets.pipelines import dagster_home
@@ -62,3 +63,12 @@ def test_a_relative_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DAGSTER_HOME", "here")
     with pytest.raises(NotConfigured, match="DAGSTER_HOME is here"):
         prepare_home(Storage(tmp_path))
+
+
+def test_a_wheel_has_the_settings_that_new_projects_begin_with() -> None:
+    root = Path(__file__).parents[2]
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (root / name).is_file()
+        assert shipped(name) == root / name, "in a checkout those of the checkout count"
+        assert build["force-include"][name] == f"miner_assets/{name}"
