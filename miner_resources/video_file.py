@@ -24,7 +24,7 @@ from miner_resources.matroska_claims import check_header
 from miner_resources.mp4_claims import Unclear, claimed_samples
 
 CONTAINERS: Final = (
-    "mov,matroska,webm,flv,avi,mpegts,mpeg,asf,ogg,rm,ivf,nut,mxf,dv,h264,hevc,mpegvideo,m4v,gif,mp3,wav,aac,flac"
+    "mov,matroska,webm,flv,avi,mpegts,mpeg,asf,ogg,rm,ivf,mxf,dv,h264,hevc,mpegvideo,m4v,gif,mp3,wav,aac,flac"
 )
 """libav demuxers that may be used; the last four hold only sound and are listed for a better message."""
 
