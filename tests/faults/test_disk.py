@@ -35,7 +35,7 @@ def run_config(config: MinerConfig, folder: Path) -> subprocess.CompletedProcess
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["3m", "6m", "9m"])
+@pytest.mark.parametrize("size", ["3m", "9m"])
 def test_a_full_disk_is_named_and_loses_nothing(
     small_disk: Path,
     mined: tuple[MinerConfig, PipelineRun],  # noqa: F811
